@@ -1,0 +1,12 @@
+/**
+ * The one place that imports readable-stream, so that the run-time class and the declared class are named once.
+ *
+ * At run time the classes are readable-stream's (or node:stream's, when the user sets `READABLE_STREAM=disable`); the
+ * checker and our published declarations see Node's own. `@types/readable-stream` lacks `_construct`, `signal` and the
+ * optional error of `_destroy`, and would otherwise leak into the declarations of every user.
+ */
+import type * as node from 'node:stream';
+import userland = require('readable-stream');
+
+export const Duplex = userland.Duplex as unknown as typeof node.Duplex;
+export const Readable = userland.Readable as unknown as typeof node.Readable;
