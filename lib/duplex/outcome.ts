@@ -1,0 +1,20 @@
+/** Decides whether a child's end was a success, and if not, which error it is. */
+import { ExitError, InputClosedError } from '../errors';
+import { isSuccess, type ExitStatus } from '../process/exit-status';
+import type { StderrTail } from '../process/stderr-tail';
+import type { ChildInput } from './child-input';
+import type { PortDuplexSettings } from './port-duplex-options';
+
+/** @returns undefined for a success, else what makes the error */
+export function judge(
+  status: ExitStatus,
+  settings: PortDuplexSettings,
+  { isClosed, bytesDropped }: ChildInput,
+  stderr: StderrTail,
+): (() => Error) | undefined {
+  const { command } = settings.child;
+  const isInputError = isClosed && settings.onInputClosed === 'error';
+  const inputError = isInputError ? () => new InputClosedError({ command, bytesDropped }) : undefined;
+  if (isSuccess(status, settings.successCodes)) return inputError;
+  return () => new ExitError({ command, ...status, stderrTail: stderr.text(), cause: inputError?.() });
+}
