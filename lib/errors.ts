@@ -92,8 +92,9 @@ export class ExitError extends RexPortError {
 function lastLines(tail: string): string {
   const text = tail.trimEnd();
   if (text.length <= TAIL_IN_MESSAGE_CHARACTERS) return text;
-  const cut = text.slice(-TAIL_IN_MESSAGE_CHARACTERS);
-  return `[...] ${cut.slice(cut.indexOf('\n') + 1)}`;
+  // One character more: the border may lie right before the rest.
+  const cut = text.slice(-TAIL_IN_MESSAGE_CHARACTERS - 1);
+  return `[...] ${cut.slice(Math.max(cut.indexOf('\n'), 0) + 1)}`;
 }
 
 export interface TimeoutFacts {
