@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { boolean, integer, oneOf, osText, refuseUnknown, shown } from '../options';
+import { boolean, integer, kindOf, oneOf, osText, refuseUnknown, shown } from '../options';
 import type { ChildSpec } from '../process/child-spec';
 
 export interface PortDuplexOptions {
@@ -64,7 +64,10 @@ export interface PortDuplexSettings {
 /** The longest delay that a timer takes (2^31 - 1 ms, 24.8 days). */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 const MAX_BUFFER_BYTES = 2 ** 30;
-const MAX_ID = 2 ** 32 - 1;
+/** The largest number that Node takes for a user or a group. */
+const MAX_ID = 2 ** 31 - 1;
+/** Windows has exit codes of 32 bits, the others of 8. */
+const MAX_EXIT_CODE = 2 ** 32 - 1;
 
 const KNOWN: readonly (keyof PortDuplexOptions)[] = [
   'cwd',
@@ -93,10 +96,9 @@ const KNOWN: readonly (keyof PortDuplexOptions)[] = [
  * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
  */
 export function checkPortDuplexOptions(command: unknown, second: unknown, third: unknown): PortDuplexSettings {
-  const hasArgs = Array.isArray(second);
-  if (!hasArgs && third !== undefined) throw new TypeError(`expected \`args\` to be an array, got ${shown(second)}`);
-  const args: readonly unknown[] = hasArgs ? second : [];
-  const options = ((hasArgs ? third : second) ?? {}) as PortDuplexOptions;
+  const isShort = third === undefined && typeof second === 'object' && !Array.isArray(second);
+  const [args, options] = (isShort ? [[], second ?? {}] : [second ?? [], third ?? {}]) as [unknown, PortDuplexOptions];
+  if (!Array.isArray(args)) throw new TypeError(`expected \`args\` to be an array, got ${kindOf(args)}`);
   refuseUnknown('PortDuplex', options, KNOWN);
   const { signal, timeoutMs, successCodes = [0] } = options;
   if (signal !== undefined && !isAbortSignal(signal)) {
@@ -113,7 +115,7 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
     child,
     signal,
     timeoutMs: timeoutMs === undefined ? undefined : integer('timeoutMs', timeoutMs, 1, MAX_DELAY_MS),
-    successCodes: successCodes.map((code, index) => integer(`successCodes[${index}]`, code, 0, MAX_ID)),
+    successCodes: successCodes.map((code, index) => integer(`successCodes[${index}]`, code, 0, MAX_EXIT_CODE)),
     stderrTailBytes: integer('stderrTailBytes', options.stderrTailBytes ?? 16 * 1024, 0, MAX_BUFFER_BYTES),
     onInputClosed: oneOf('onInputClosed', options.onInputClosed ?? 'discard', ['discard', 'error']),
     orphanGraceMs: integer('orphanGraceMs', options.orphanGraceMs ?? 150, 0, MAX_DELAY_MS),
@@ -123,7 +125,7 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
 }
 
 function checkChild(command: unknown, args: readonly unknown[], options: PortDuplexOptions): ChildSpec {
-  const { cwd, argv0, uid, gid } = options;
+  const { argv0, uid, gid } = options;
   const program = osText('command', command);
   if (program === '') throw new RangeError("expected `command` to name a program, got ''");
   const killTree = boolean('killTree', options.killTree ?? false);
@@ -131,8 +133,8 @@ function checkChild(command: unknown, args: readonly unknown[], options: PortDup
     throw new RangeError('expected `killTree` to be false on Windows, got true');
   return {
     command: program,
-    args: args.map((arg, index) => osText(`args[${index}]`, arg)),
-    cwd: cwd === undefined ? undefined : osText('cwd', cwd instanceof URL ? fileURLToPath(cwd) : cwd),
+    args: Array.from(args, (arg, index) => osText(`args[${index}]`, arg, kindOf)),
+    cwd: checkCwd(options),
     env: checkEnv(options),
     argv0: argv0 === undefined ? undefined : osText('argv0', argv0),
     uid: uid === undefined ? undefined : integer('uid', uid, 0, MAX_ID),
@@ -145,13 +147,24 @@ function checkChild(command: unknown, args: readonly unknown[], options: PortDup
   };
 }
 
+function checkCwd({ cwd }: PortDuplexOptions): string | undefined {
+  if (cwd === undefined) return undefined;
+  if (cwd instanceof URL ? cwd.protocol !== 'file:' : typeof cwd !== 'string') {
+    throw new TypeError(
+      `expected \`cwd\` to be a path or a file: URL, got ${cwd instanceof URL ? cwd.href : shown(cwd)}`,
+    );
+  }
+  if (cwd === '') throw new RangeError("expected `cwd` to name a directory, got ''");
+  return osText('cwd', cwd instanceof URL ? fileURLToPath(cwd) : cwd);
+}
+
 function checkEnv({ env = {}, extendEnv }: PortDuplexOptions): NodeJS.ProcessEnv {
-  if (typeof env !== 'object' || (env as unknown) === null) {
-    throw new TypeError(`expected \`env\` to be an object of strings, got ${shown(env)}`);
+  if (typeof env !== 'object' || (env as unknown) === null || Array.isArray(env)) {
+    throw new TypeError(`expected \`env\` to be an object, got ${kindOf(env)}`);
   }
   for (const [key, value] of Object.entries(env)) {
-    osText('the name of a variable in env', key);
-    if (value !== undefined) osText(`env.${key}`, value);
+    osText('the name of a variable in env', key, kindOf);
+    if (value !== undefined) osText(`env.${key}`, value, kindOf);
   }
   return boolean('extendEnv', extendEnv ?? true) ? { ...process.env, ...env } : { ...env };
 }
