@@ -8,9 +8,10 @@ import { ChildInput, type Callback } from './child-input';
 import { ChildOutput } from './child-output';
 import { iterate } from './iterate';
 import { Limits } from './limits';
-import { judge } from './outcome';
+import { isDue, judge } from './outcome';
 import { checkPortDuplexOptions, checkSignalName } from './port-duplex-options';
 import type { PortDuplexOptions, PortDuplexSettings } from './port-duplex-options';
+import { Upstream } from './upstream';
 
 /**
  * A program as a stream: what is written goes to its stdin, what is read is its stdout, and the outcome is the truth.
@@ -40,7 +41,7 @@ export class PortDuplex extends Duplex {
   #acknowledgeFinal: Callback | undefined;
   #hasBeenRead = false;
   #hasBeenLeft = false;
-  #upstream: PortDuplex | undefined;
+  readonly #upstream = new Upstream(this);
 
   /**
    * The program is spawned in the tick after this one. No shell is involved unless you name one.
@@ -61,8 +62,7 @@ export class PortDuplex extends Duplex {
       onError,
     });
     this.#stderr = new StderrTail(settings.stderrTailBytes, settings.orphanGraceMs, () => this.#settle());
-    this.on('pipe', (source: unknown) => (this.#upstream = source instanceof PortDuplex ? source : undefined));
-    this.on('unpipe', () => (this.#upstream = undefined));
+    this.once('end', () => this.#outputEnded());
     this.#limits = new Limits(settings, onError);
     process.nextTick(() => this.#spawn());
   }
@@ -200,22 +200,26 @@ export class PortDuplex extends Duplex {
   }
 
   #inputClosed(): void {
-    if (this.destroyed) return;
+    if (!this.destroyed) this.emit('inputclosed', this.bytesDropped);
     this.#tellUpstream();
-    this.emit('inputclosed', this.bytesDropped);
     this.#settle();
   }
 
   #outputDone(): void {
-    const isEarly = this.#child?.status === undefined && !this.#hasBeenLeft && !this.destroyed;
-    if (isEarly && this.readable) this.emit('outputclosed');
+    if (this.#child?.status === undefined && !this.#hasBeenLeft && this.readable) this.emit('outputclosed');
     this.#settle();
+  }
+
+  /** A port that nobody writes to is not ended by anybody and never closes: a shared signal must not keep it. */
+  #outputEnded(): void {
+    const isUsed = this.#upstream.source ?? this.writableLength + this.bytesWritten + this.bytesDropped > 0;
+    if (!isUsed) this.#limits.release();
   }
 
   /** Another port that feeds nobody else need not go on for a reader that takes no more: what `yes | head` does. */
   #tellUpstream(): void {
-    const source = this.#upstream;
-    if (source?.listenerCount('data') === 1 && source.listenerCount('readable') === 0) source.#readerLeft();
+    const { source, isOurs } = this.#upstream;
+    if (source instanceof PortDuplex && isOurs) source.#readerLeft();
   }
 
   /** Whatever status the program ends with from now on is nobody's business, as in a shell. */
@@ -234,12 +238,7 @@ export class PortDuplex extends Duplex {
       this.#acknowledgeFinal?.();
       this.#acknowledgeFinal = undefined;
       if (this.#output.isDone) this.push(null);
-      return;
-    }
-    if (!this.#stderr.isDone) return;
-    const hasReader = this.#hasBeenRead || this.listenerCount('data') + this.listenerCount('readable') > 0;
-    const hasAll = this.#output.isDone && this.readableLength === 0;
-    if (!hasReader || hasAll) this.destroy(failure());
+    } else if (isDue(this, this.#hasBeenRead, this.#output, this.#stderr)) this.destroy(failure());
   }
 
   #setRef(isRef: boolean): this {

@@ -103,11 +103,13 @@ export class Child implements LiveChild {
     }
   }
 
-  /** Closes our ends of the pipes; descendants that hold the other ends no longer delay the close. */
+  /**
+   * Closes our ends of stdin and stdout; descendants that hold the other ends no longer delay the close. stderr is let
+   * go by its own reader (StderrTail): the last words of a child are worth a short wait.
+   */
   releasePipes(): void {
     this.stdin?.destroy();
     this.stdout?.destroy();
-    this.stderr?.destroy();
   }
 
   /** Whether this child keeps the event loop alive. */

@@ -54,7 +54,7 @@ export function endChild(child: Child, rungs: readonly Rung[], done: () => void)
     trace.end({ command: child.command, pid: child.pid, step: rung.step });
     take(rung.step, child, finish);
     if (rung.waitMs === 0) climb(index + 1);
-    else timer = setTimeout(climb, rung.waitMs, index + 1);
+    else timer = setTimeout(climb, rung.waitMs, index + 1).unref();
   };
   climb(0);
 }

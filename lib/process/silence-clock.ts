@@ -18,7 +18,7 @@ export class SilenceClock {
   /** Starts to count, from the beginning where it already runs. */
   start(): void {
     clearImmediate(this.#immediate);
-    if (this.#timer === undefined) this.#timer = setTimeout(() => this.#expire(), this.#ms);
+    if (this.#timer === undefined) this.#timer = setTimeout(() => this.#expire(), this.#ms).unref();
     else this.#timer.refresh();
   }
 

@@ -144,7 +144,7 @@ describe('PortDuplex: the ending', () => {
   });
 
   it('is disposed by await using: gone, without an error', async () => {
-    let pid = 0;
+    let pid: number;
     {
       await using port = new PortDuplex('sleep', ['30']);
       port.on('error', () => expect.fail('dispose raises no error'));

@@ -56,7 +56,7 @@ describe('PortDuplex: the input side', () => {
   });
 
   it('does not call a small input closed that the kernel took whole', async () => {
-    const port = new PortDuplex('true', { onInputClosed: 'error' });
+    const port = new PortDuplex('sleep', ['0.1'], { onInputClosed: 'error' });
     port.on('inputclosed', () => expect.fail('nothing was dropped'));
     port.end('a few bytes');
     port.resume();

@@ -28,9 +28,9 @@ const readers: Record<string, (port: Readable, count: (bytes: number) => void) =
   'read()': async (port, count) => {
     port.on('readable', () => {
       const take = (): void => {
-        const chunk = port.read(10_000) ?? port.read();
+        const chunk = (port.read(10_000) ?? port.read()) as Buffer | null;
         if (chunk === null) return;
-        count((chunk as Buffer).length);
+        count(chunk.length);
         setTimeout(take, 1);
       };
       take();
@@ -195,7 +195,7 @@ describe('PortDuplex: the output side', () => {
     const { readable, writable } = Duplex.toWeb(new PortDuplex('sort'));
     const writer = writable.getWriter();
     const written = writer.write(Buffer.from('b\na\n')).then(() => writer.close());
-    const output = await text(readable as unknown as Readable);
+    const output = await text(readable);
     await written;
     expect(output).to.equal('a\nb\n');
   });
@@ -204,7 +204,7 @@ describe('PortDuplex: the output side', () => {
     const { readable, writable } = Duplex.toWeb(new PortDuplex(...sh('cat; exit 3')));
     const writer = writable.getWriter();
     const closing = writer.close().catch((error: unknown) => error);
-    const error = await rejection(text(readable as unknown as Readable));
+    const error = await rejection(text(readable));
     expect(error).to.include({ exitCode: 3 });
     await closing;
   });
