@@ -27,8 +27,8 @@ function hasEnded(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
     return stat.charAt(stat.lastIndexOf(')') + 2) === 'Z';
-  } catch {
-    return process.platform === 'linux';
+  } catch (error) {
+    return process.platform === 'linux' && (error as NodeJS.ErrnoException).code !== 'EMFILE';
   }
 }
 
@@ -45,13 +45,14 @@ function endAll(children: ReadonlySet<LiveChild>): void {
 /**
  * How many of a signal's listeners belong to signal-exit, which many tools (execa among them) bring along. It raises
  * the signal again when it finds nobody but itself listening, and so must we: two that count each other would make the
- * process immortal.
+ * process immortal. Its versions up to 3 and from 4 on keep their counts apart.
  */
 function signalExitListeners(): number {
-  const { count } = ((globalThis as Record<symbol, unknown>)[Symbol.for('signal-exit emitter')] ??
-    (process as unknown as Record<string, unknown>).__signal_exit_emitter__ ??
-    {}) as { count?: number };
-  return count ?? 0;
+  const emitters = [
+    (globalThis as Record<symbol, unknown>)[Symbol.for('signal-exit emitter')],
+    (process as unknown as Record<string, unknown>).__signal_exit_emitter__,
+  ] as ({ count?: number } | undefined)[];
+  return emitters.reduce((sum, emitter) => sum + (emitter?.count ?? 0), 0);
 }
 
 function createExitHook(): ExitHook {
