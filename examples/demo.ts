@@ -4,7 +4,8 @@
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, createWriteStream, mkdtempSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Duplex } from 'node:stream';
@@ -22,12 +23,6 @@ const folder = mkdtempSync(join(tmpdir(), 'rexport-demo-'));
 const log = join(folder, 'requests.log');
 const archive = join(folder, 'requests.log.gz');
 const rescued = join(folder, 'rescued.log');
-
-// Nothing stays behind, however we leave: RexPort ends the programs, this removes the files.
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.once(signal, () => process.exit(128 + constants.signals[signal]));
-}
 
 async function makeLog(): Promise<void> {
   title(`A log of ${megabytes(logBytes)}`);
@@ -131,8 +126,27 @@ function say(lines: string): void {
   console.log(lines.replace(/^/gm, '  '));
 }
 
-async function main(): Promise<void> {
+async function play(): Promise<void> {
   for (const act of [makeLog, compress, restore, sortSome, breakOff]) await act();
+}
+
+async function main(): Promise<void> {
+  const interrupted = new Promise<void>((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      process.once(signal, () => {
+        process.exitCode = 128 + constants.signals[signal];
+        resolve();
+      });
+    }
+  });
+  try {
+    await Promise.race([play(), interrupted]);
+  } finally {
+    // A file that is just being opened may appear while we remove the folder, hence more than one try.
+    await rm(folder, { recursive: true, maxRetries: 5 });
+  }
+  // Where we were interrupted, a program may still run: it is ended here.
+  process.exit();
 }
 
 void main();
