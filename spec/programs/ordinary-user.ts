@@ -1,0 +1,40 @@
+/** What the system refuses to an ordinary user but not to root. Prints as JSON what became of each. */
+import { chmodSync, mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+
+const NOBODY = 65_534;
+
+async function errorOf(command: string, options: PortDuplexOptions = {}): Promise<string> {
+  let message = 'none';
+  const port = new PortDuplex(command, options).on('error', (error) => (message = error.message));
+  port.resume().end();
+  await new Promise((resolve) => port.once('close', resolve));
+  return message;
+}
+
+async function main(): Promise<void> {
+  // what Node and libuv open at the first use is opened while we may
+  await errorOf('true');
+  if (process.getuid!() === 0) {
+    process.setgroups!([]);
+    process.setgid!(NOBODY);
+    process.setuid!(NOBODY);
+  }
+  const folder = mkdtempSync(path.join(tmpdir(), 'rexport-user-'));
+  const locked = path.join(folder, 'locked');
+  mkdirSync(locked);
+  chmodSync(locked, 0);
+  const messages = {
+    'a directory that may not be entered': await errorOf('true', { cwd: locked }),
+    'a directory that cannot be reached': await errorOf('true', { cwd: path.join(locked, 'inner') }),
+    'a program that cannot be reached': await errorOf(path.join(locked, 'program')),
+    'another user': await errorOf('true', { uid: 0, gid: 0 }),
+  };
+  rmdirSync(locked);
+  rmdirSync(folder);
+  process.stdout.write(JSON.stringify({ folder, messages }));
+}
+
+void main();
