@@ -142,6 +142,15 @@ describe('PortDuplex: starting', () => {
       expect(answer.kept).to.equal(answer.keptByNode);
     });
 
+    it('a process too many', async function () {
+      // only who is root at first can have Node's own threads and be refused a child later
+      if (process.platform !== 'linux' || process.getuid!() !== 0) this.skip();
+      // bash and dash call it differently
+      const limit = 'ulimit -u 1 2>/dev/null || ulimit -p 1';
+      const message = await askProgram<string>('ordinary-user', ['alone'], { prelude: limit });
+      expect(message).to.equal('could not spawn true: the limit of processes is reached (EAGAIN)');
+    });
+
     it('a directory, a program and a user that an ordinary user may not have', async function () {
       if (process.platform !== 'linux') this.skip();
       const answer = await askProgram<{ folder: string; messages: Record<string, string> }>('ordinary-user');

@@ -1,4 +1,7 @@
-/** What the system refuses to an ordinary user but not to root. Prints as JSON what became of each. */
+/**
+ * What the system refuses to an ordinary user but not to root. Prints as JSON what became of each; with `alone`, under a
+ * limit of one process, of one more.
+ */
 import { chmodSync, mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -16,11 +19,15 @@ async function errorOf(command: string, options: PortDuplexOptions = {}): Promis
 
 async function main(): Promise<void> {
   // what Node and libuv open at the first use is opened while we may
-  await errorOf('true');
+  await errorOf('no-such-program');
   if (process.getuid!() === 0) {
     process.setgroups!([]);
     process.setgid!(NOBODY);
     process.setuid!(NOBODY);
+  }
+  if (process.argv[2] === 'alone') {
+    process.stdout.write(JSON.stringify(await errorOf('true')));
+    return;
   }
   const folder = mkdtempSync(path.join(tmpdir(), 'rexport-user-'));
   const locked = path.join(folder, 'locked');
