@@ -1,15 +1,17 @@
 /**
- * How the numbers are made. Every contender runs in a fresh process, so that none pays for another's heap or profits
- * from another's compiled code; they run in turn, round after round, so that a busy moment of the machine meets them
- * all; and only ratios of one round are compared, since nothing else here can be told from the weather.
+ * How the numbers are made. Every contender has a fresh process in every round, so that none pays for another's heap or
+ * profits from another's compiled code; they run in turn, so that a busy moment of the machine meets them all; and only
+ * the ratios of one turn are compared, since nothing else here can be told from the weather.
+ *
+ * All of it is compiled first: a compiler in memory would make every fork dearer, and so hide what we add to it.
  *
  * A bench file exports `bench`: questions by name. `npm run bench -- filter spawn/true --rounds 5` asks some of them.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 
 export interface Work {
   /** A temporary folder, filled by `prepare`. */
@@ -18,11 +20,11 @@ export interface Work {
   readonly size: number;
 }
 
-/** One run of the work. The harness takes its time, unless it returns a measure of its own. */
+/** One run of the work. The harness takes its time, unless it returns a measure of its own; less is better. */
 export type Run = () => Promise<number | void>;
 
 /**
- * Called once in a fresh process, which ends after the run that counts: loads what it needs and gives the run, all of it outside the timer. A text says why
+ * Called once in a fresh process, which is killed after its last turn: loads what it needs and gives the run, all of it outside the timer. A text says why
  * it cannot be measured on this machine.
  */
 export type Contender = (work: Work) => Run | string | Promise<Run | string>;
@@ -39,9 +41,12 @@ export interface Question {
   /** What the subject's own measure should be at most. */
   readonly limit?: number;
   readonly unit?: string;
+  /** How often all contenders get fresh processes. Default 9. */
   readonly rounds?: number;
-  /** Runs before the one that counts, in the same process. */
+  /** Runs before those that count, in the same process: until the compiler has seen enough. Default 1. */
   readonly warmups?: number;
+  /** How often each runs in one round, in turn. Short runs in many turns tell most on a busy machine. Default 1. */
+  readonly turns?: number;
   /** Both ends on one core: a latency is else mostly the scheduler's. */
   readonly isPinned?: boolean;
   readonly prepare?: (work: Work) => Promise<void>;
@@ -66,29 +71,22 @@ interface Verdict {
   readonly missed: string[];
 }
 
-const RUNNER = join(__dirname, 'run.ts');
+const RUNNER = join(__dirname, 'run.js');
 
 /** Measures one question and prints the table. */
 export async function answer(name: string, question: Question, choice: Choice): Promise<Verdict> {
+  const { turns = 1 } = question;
   const rounds = choice.rounds ?? question.rounds ?? 9;
   const folder = await mkdtemp(join(tmpdir(), 'rexport-bench-'));
   const work: Work = { folder, size: choice.size ?? question.size };
   const [subject = '', ...others] = Object.keys(question.contenders);
   const racing = [subject, ...others.filter((other) => choice.against?.includes(other) ?? true)];
   const measured = new Map<string, number[]>(racing.map((contender) => [contender, []]));
-  console.log(`\n${name}: ${question.title} (size ${work.size}, ${rounds} rounds)`);
+  console.log(`\n${name}: ${question.title} (size ${work.size}, ${rounds} rounds of ${turns})`);
   try {
     await question.prepare?.(work);
     for (let round = 0; round < rounds; round++) {
-      for (const contender of [...measured.keys()]) {
-        const result = await runAlone(name, contender, work, question.isPinned ?? false);
-        if (typeof result === 'number') {
-          measured.get(contender)?.push(result);
-          continue;
-        }
-        console.log(`  ${contender}: left out, ${result}`);
-        measured.delete(contender);
-      }
+      await race({ name, work, isPinned: question.isPinned ?? false }, measured, turns);
       process.stderr.write(process.stderr.isTTY ? `  round ${round + 1}\r` : '');
     }
   } finally {
@@ -97,29 +95,80 @@ export async function answer(name: string, question: Question, choice: Choice): 
   return report(question, measured);
 }
 
-/** The other half: in the fresh process. */
-export async function measureHere(question: Question, contender: string, work: Work): Promise<number | string> {
+interface Order {
+  readonly name: string;
+  readonly work: Work;
+  readonly isPinned: boolean;
+}
+
+/** A contender in a process of its own, warm, at rest between its turns. */
+interface Racer {
+  run(): Promise<number>;
+  leave(): void;
+}
+
+async function race(order: Order, measured: Map<string, number[]>, turns: number): Promise<void> {
+  const racers = new Map<string, Racer>();
+  try {
+    for (const contender of [...measured.keys()]) {
+      const racer = await enter(order, contender);
+      if (typeof racer === 'string') {
+        console.log(`  ${contender}: left out, ${racer}`);
+        measured.delete(contender);
+      } else {
+        racers.set(contender, racer);
+      }
+    }
+    for (let turn = 0; turn < turns; turn++) {
+      for (const [contender, racer] of racers) measured.get(contender)?.push(await racer.run());
+    }
+  } finally {
+    for (const racer of racers.values()) racer.leave();
+  }
+}
+
+async function enter({ name, work, isPinned }: Order, contender: string): Promise<Racer | string> {
+  const pin = isPinned ? ['taskset', '--cpu-list', '0'] : [];
+  const node = [process.execPath, RUNNER, '--alone', JSON.stringify({ name, contender, work })];
+  const [command = '', ...args] = [...pin, ...node];
+  // What a contender prints is no part of the table.
+  const child = spawn(command, args, { stdio: ['ignore', 2, 2, 'ipc'] });
+  const ended = new Promise<never>((_, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code, signal) => reject(new Error(`${name}: ${contender} ended with ${signal ?? code}`)));
+  });
+  ended.catch(() => {});
+  const said = async (): Promise<unknown> => ((await Promise.race([once(child, 'message'), ended])) as unknown[])[0];
+  const refusal = await said();
+  if (typeof refusal === 'string') return refusal;
+  return {
+    run: async () => {
+      child.send('run');
+      return (await said()) as number;
+    },
+    leave: () => void child.kill(),
+  };
+}
+
+/** The other half, in the process of its own: says first that it is warm, then a measure whenever it is told to run. */
+export async function serve(question: Question, contender: string, work: Work): Promise<void> {
+  const tell = (message: unknown): void => void process.send?.(message);
   const run = await question.contenders[contender]?.(work);
   if (run === undefined) throw new Error(`expected a contender of the question, got ${contender}`);
-  if (typeof run === 'string') return run;
+  if (typeof run === 'string') {
+    tell(run);
+    return;
+  }
   for (let warmup = 0; warmup < (question.warmups ?? 1); warmup++) await run();
+  process.on('message', () => void timed(run).then(tell));
+  process.on('disconnect', () => process.exit());
+  tell(null);
+}
+
+async function timed(run: Run): Promise<number> {
   const startedAt = performance.now();
   const own = await run();
   return own ?? (performance.now() - startedAt) / 1000;
-}
-
-async function runAlone(name: string, contender: string, work: Work, isPinned: boolean): Promise<number | string> {
-  const pin = isPinned ? ['taskset', '--cpu-list', '0'] : [];
-  const alone = ['--alone', JSON.stringify({ name, contender, work })];
-  const node = [process.execPath, '--require', 'ts-node/register/transpile-only', RUNNER, ...alone];
-  const [command = '', ...args] = [...pin, ...node];
-  // What a contender prints besides belongs to its stderr; the last line of stdout is the result.
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const exited = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve));
-  const output = await text(child.stdout);
-  const code = await exited;
-  if (code !== 0) throw new Error(`${name}: ${contender} ended with ${code ?? 'a signal'}`);
-  return JSON.parse(output.trimEnd().split('\n').at(-1) ?? '') as number | string;
 }
 
 function report(question: Question, measured: ReadonlyMap<string, readonly number[]>): Verdict {

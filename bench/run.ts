@@ -1,15 +1,15 @@
 /** `npm run bench -- [bench | bench/question]... [--rounds N] [--size N] [--against NAME]...`; all where none is named. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { answer, measureHere, type Bench, type Choice, type Question, type Work } from './harness';
+import { answer, serve, type Bench, type Choice, type Question, type Work } from './harness';
 
-const ENDING = '.bench.ts';
+const ENDING = '.bench.js';
 
-function load(name: string): Bench {
-  // import() would leave ts-node's hook aside
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  return (require(join(__dirname, `${name}${ENDING}`)) as { bench: Bench }).bench;
+async function load(name: string): Promise<Bench> {
+  const { bench } = (await import(pathToFileURL(join(__dirname, `${name}${ENDING}`)).href)) as { bench: Bench };
+  return bench;
 }
 
 function find(bench: Bench, file: string, key: string): Question {
@@ -18,16 +18,14 @@ function find(bench: Bench, file: string, key: string): Question {
   return question;
 }
 
-/** The fresh process: its last line of stdout is the measure. What a contender left open does not keep it. */
 async function runAlone(order: string): Promise<void> {
   const { name, contender, work } = JSON.parse(order) as { name: string; contender: string; work: Work };
   const [file = '', key = ''] = name.split('/');
-  const measure = await measureHere(find(load(file), file, key), contender, work);
-  process.stdout.write(`\n${JSON.stringify(measure)}\n`, () => process.exit());
+  await serve(find(await load(file), file, key), contender, work);
 }
 
 async function runBench(file: string, only: string | undefined, choice: Choice): Promise<void> {
-  const bench = load(file);
+  const bench = await load(file);
   const answers: Record<string, unknown> = {};
   for (const key of only === undefined ? Object.keys(bench) : [only]) {
     answers[key] = await answer(`${file}/${key}`, find(bench, file, key), choice);

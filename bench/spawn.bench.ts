@@ -13,9 +13,11 @@ function repeat({ size }: Work, one: () => Promise<unknown>): Run {
 export const bench: Bench = {
   true: {
     title: 'spawn to close of `true`, one after another',
-    size: 200,
+    size: 100,
     ratio: 'time',
-    rounds: 15,
+    rounds: 5,
+    warmups: 4,
+    turns: 9,
     targets: { 'raw spawn': 1.15 },
     contenders: {
       PortDuplex: (work) =>
