@@ -1,0 +1,81 @@
+import { once } from 'node:events';
+import { expect } from 'chai';
+import { PortDuplex } from '../../lib';
+import { ProcessEvents } from '../support/process-events';
+import { askProgram } from '../support/programs';
+import { closed } from '../support/streams';
+
+interface Answer {
+  readonly before: unknown;
+  readonly after: unknown;
+  readonly outcomes: Record<string, number>;
+  readonly reached: readonly string[];
+}
+
+interface Round {
+  readonly opened: number;
+  readonly refused: string;
+  readonly said: readonly string[];
+}
+
+describe('PortDuplex: leaks over time', function () {
+  this.timeout(60_000);
+
+  before(function () {
+    if (process.platform !== 'linux') this.skip();
+  });
+
+  // All of them run at the same time, each in a process of its own.
+  const scale = (...args: string[]): Promise<Answer> => askProgram<Answer>('scale', args);
+  let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort', Promise<Answer>>;
+  before(() => {
+    answers = {
+      finish: scale('finish', '1000', '20'),
+      destroy: scale('destroy', '1000', '20'),
+      statuses: scale('statuses', '1000', '50'),
+      abort: scale('abort', '100', '100'),
+    };
+    return Promise.allSettled(Object.values(answers));
+  });
+
+  const level = 'leave descriptors, children, timers and listeners as they were, and no warning';
+  const lives: [title: string, answer: () => Promise<Answer>, outcomes: Record<string, number>][] = [
+    ['1000 cycles of spawn and finish, 20 at a time,', () => answers.finish, { 'code 0': 1000 }],
+    ['1000 cycles of spawn and destroy, 20 at a time,', () => answers.destroy, { SIGTERM: 1000 }],
+    ['1000 children that exit with 17, 50 at a time,', () => answers.statuses, { 'ExitError with code 17': 1000 }],
+    ['100 ports that one AbortSignal ends', () => answers.abort, { 'AbortError, SIGTERM': 100 }],
+  ];
+  for (const [title, answer, outcomes] of lives) {
+    it(`${title} ${level}`, async () => {
+      const { before, after, ...others } = await answer();
+      expect(others).to.deep.equal({ outcomes, reached: [] });
+      expect(after).to.deep.equal(before);
+    });
+  }
+
+  it('until no descriptor is left, as many can be opened again once all are closed, and those before work', async () => {
+    // Node itself forgets three descriptors when it runs out of them in the middle of a spawn: in two of three limits
+    const limits = [60, 61, 62].map((limit) => ({ prelude: `ulimit -n ${limit}` }));
+    const all = await Promise.all(
+      limits.map((limit) => Promise.all(['port', 'bare'].map((way) => askProgram<Round[]>('rounds', [way], limit)))),
+    );
+    const opened = all.map(([ports, bare]) => {
+      for (const { refused, said } of ports!) expect([refused, said]).to.deep.equal(['SpawnError EMFILE', ['x 0']]);
+      const counts = ports!.map((round) => round.opened);
+      expect(counts).to.deep.equal(bare!.map((round) => round.opened));
+      return counts;
+    });
+    const constant = opened.filter((counts) => counts.every((count) => count > 5 && count === counts[0]));
+    expect(constant).to.not.be.empty;
+  });
+
+  it('a thousand writes to one port add no listener that is warned of', async () => {
+    const events = new ProcessEvents();
+    const port = new PortDuplex('cat', { highWaterMark: 1 }).resume();
+    for (let index = 0; index < 1000; index += 1) if (!port.write('x')) await once(port, 'drain');
+    port.end();
+    await closed(port);
+    expect(port.bytesRead).to.equal(1000);
+    expect(await events.stop()).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,68 @@
+/**
+ * `rounds.js port | bare`: in each of three rounds opens children until no descriptor is left, then closes them all, with
+ * PortDuplex or with child_process itself. Prints as JSON how many there were in each round, and how they did.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { PortDuplex } from '../../lib/index';
+
+interface Opened {
+  /** Sends a byte through and back, and closes the child. */
+  readonly use: () => Promise<string>;
+}
+
+const ways: Record<string, () => Promise<Opened | string>> = {
+  async port() {
+    const port = new PortDuplex('cat');
+    const failure = await once(port, 'spawn').then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    if (failure !== undefined) return `${failure.name} ${(failure.cause as NodeJS.ErrnoException).code}`;
+    return {
+      async use() {
+        port.end('x');
+        let said = '';
+        for await (const chunk of port) said += String(chunk);
+        if (!port.closed) await once(port, 'close');
+        return `${said} ${port.exitCode}`;
+      },
+    };
+  },
+
+  async bare() {
+    const child = spawn('cat');
+    if (child.pid === undefined) return once(child, 'error').then(([error]) => (error as NodeJS.ErrnoException).code!);
+    return {
+      async use() {
+        child.stdin.end('x');
+        let said = '';
+        child.stdout.on('data', (chunk) => (said += String(chunk)));
+        child.stderr.resume();
+        await once(child, 'close');
+        return `${said} ${child.exitCode}`;
+      },
+    };
+  },
+};
+
+async function round(open: () => Promise<Opened | string>): Promise<unknown> {
+  const all: Opened[] = [];
+  for (;;) {
+    const opened = await open();
+    if (typeof opened === 'string') {
+      const said = await Promise.all(all.map(({ use }) => use()));
+      return { opened: all.length, refused: opened, said: [...new Set(said)] };
+    }
+    all.push(opened);
+  }
+}
+
+async function main(): Promise<void> {
+  const open = ways[process.argv[2] ?? '']!;
+  const rounds: unknown[] = [];
+  for (let index = 0; index < 3; index += 1) rounds.push(await round(open));
+  process.stdout.write(JSON.stringify(rounds));
+}
+
+void main();

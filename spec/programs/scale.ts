@@ -1,0 +1,103 @@
+/**
+ * Many ports one after another: `scale.js finish | destroy | statuses | abort COUNT AT_A_TIME`. Prints as JSON what was
+ * alive before and after, the outcomes with their counts, and what reached process.
+ */
+import { once, getEventListeners, getMaxListeners } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+
+const [way = '', count = '', atATime = ''] = process.argv.slice(2);
+const shared = new AbortController();
+const { signal } = shared;
+
+/** Also those that are unref'ed, which no call of Node's lists. */
+const timers = new Set<NodeJS.Timeout>();
+const { setTimeout: original } = globalThis;
+globalThis.setTimeout = Object.assign((...args: Parameters<typeof setTimeout>) => {
+  const timer = original(...args);
+  timers.add(timer);
+  return timer;
+}, original);
+
+const reached: string[] = [];
+for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
+  process.on(event as 'warning', (what) => reached.push(`${event}: ${String(what)}`));
+}
+
+async function level(): Promise<unknown> {
+  for (let turns = 0; turns < 10; turns += 1) await turn();
+  for (const timer of timers) if ((timer as unknown as { _destroyed: boolean })._destroyed) timers.delete(timer);
+  const children = readdirSync('/proc/self/task').map((task) =>
+    readFileSync(`/proc/self/task/${task}/children`, 'utf8'),
+  );
+  return {
+    descriptors: readdirSync('/proc/self/fd').length,
+    children: children.join(''),
+    timers: timers.size,
+    resources: process.getActiveResourcesInfo().sort(),
+    listeners: process.eventNames().map((event) => [String(event), process.listenerCount(event)]),
+    onSignal: [getEventListeners(signal, 'abort').length, getMaxListeners(signal)],
+  };
+}
+
+function open(command: string, args: readonly string[] = [], options: PortDuplexOptions = {}): PortDuplex {
+  return new PortDuplex(command, args, { ...options, signal });
+}
+
+async function closed(port: PortDuplex): Promise<void> {
+  if (!port.closed) await new Promise((resolve) => port.once('close', resolve));
+}
+
+/** One port's life; how it ended. */
+const ways: Record<string, () => Promise<string>> = {
+  async finish() {
+    const port = open('true').resume();
+    port.end();
+    await once(port, 'close');
+    return `code ${port.exitCode}`;
+  },
+  async destroy() {
+    const port = open('sleep', ['60']);
+    await once(port, 'spawn');
+    port.destroy();
+    await once(port, 'close');
+    return `${port.signalCode}`;
+  },
+  async statuses() {
+    const port = open('sh', ['-c', 'exit 17']);
+    const [error] = (await once(port, 'error')) as [Error & { exitCode: number }];
+    await closed(port);
+    return `${error.name} with code ${error.exitCode}`;
+  },
+  async abort() {
+    const port = open('sleep', ['60']);
+    await once(port, 'spawn');
+    const failed = once(port, 'error') as Promise<[Error]>;
+    if (getEventListeners(signal, 'abort').length === Number(count)) shared.abort();
+    const [error] = await failed;
+    await closed(port);
+    return `${error.name}, ${port.signalCode}`;
+  },
+};
+
+async function main(): Promise<void> {
+  const run = ways[way]!;
+  // what Node opens at the first use it never closes
+  await ways['finish']!();
+  const before = await level();
+  const outcomes: Record<string, number> = {};
+  let left = Number(count);
+  const lane = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      const outcome = await run();
+      outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: Number(atATime) }, lane));
+  const after = await level();
+  process.stdout.write(JSON.stringify({ before, after, outcomes, reached }));
+}
+
+void main();
