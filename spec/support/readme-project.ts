@@ -1,0 +1,113 @@
+/**
+ * The README's blocks as a user of the package would have them: modules in a project where `rexport` is installed. One
+ * program type-checks all of them, with this repository's settings, and compiles lib along with them.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import ts from 'typescript';
+import type { Block } from './readme';
+
+export interface Run {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+const repository = path.join(__dirname, '..', '..');
+const log = `12:00:01 INFO start
+12:00:02 ERROR disk full
+12:00:03 INFO disk freed
+12:00:04 ERROR disk full
+12:00:05 INFO end
+`;
+
+export class ReadmeProject {
+  /** What the checker says, by block. */
+  readonly faults = new Map<Block, string[]>();
+  readonly #folder = mkdtempSync(path.join(tmpdir(), 'rexport-readme-'));
+  readonly #installed = path.join(this.#folder, 'node_modules', 'rexport');
+
+  constructor(blocks: readonly Block[]) {
+    mkdirSync(this.#installed, { recursive: true });
+    for (const name of ['readable-stream', 'cli-progress']) {
+      symlinkSync(path.join(repository, 'node_modules', name), path.join(this.#folder, 'node_modules', name));
+    }
+    writeFileSync(path.join(this.#installed, 'package.json'), '{ "name": "rexport", "main": "index.js" }');
+    this.#compile(blocks);
+  }
+
+  remove(): void {
+    rmSync(this.#folder, { recursive: true });
+  }
+
+  /** Runs the blocks, as many at a time as there are processors, each in a folder of its own with an `in.log`. */
+  async run(blocks: readonly Block[], env: NodeJS.ProcessEnv = {}): Promise<Map<Block, Run>> {
+    const runs = new Map<Block, Run>();
+    const waiting = [...blocks];
+    const work = async (): Promise<void> => {
+      for (let block = waiting.shift(); block !== undefined; block = waiting.shift()) {
+        runs.set(block, await this.#runOne(block, env));
+      }
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, work));
+    return runs;
+  }
+
+  async #runOne(block: Block, env: NodeJS.ProcessEnv): Promise<Run> {
+    const cwd = mkdtempSync(path.join(this.#folder, 'run-'));
+    writeFileSync(path.join(cwd, 'in.log'), log);
+    const child = spawn(process.execPath, [path.join(this.#folder, `${fileName(block)}.mjs`)], {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A block that never ends is a fault, and no reason to wait longer.
+      timeout: 10_000,
+    });
+    const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
+    const [exitCode, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
+    return { exitCode, stdout, stderr };
+  }
+
+  #compile(blocks: readonly Block[]): void {
+    const { options } = ts.parseJsonConfigFileContent(
+      ts.readConfigFile(path.join(repository, 'tsconfig.json'), (file) => readFileSync(file, 'utf8')).config,
+      ts.sys,
+      repository,
+      { noEmit: false, outDir: this.#folder, paths: { rexport: [path.join(repository, 'lib', 'index.ts')] } },
+    );
+    const sources = new Map(blocks.map((block) => [path.join(repository, `${fileName(block)}.mts`), block]));
+    const host = ts.createCompilerHost(options);
+    const original = { ...host };
+    host.fileExists = (file) => sources.has(file) || original.fileExists(file);
+    host.readFile = (file) => sources.get(file)?.code ?? original.readFile(file);
+    host.getSourceFile = (file, language, ...rest) => {
+      const block = sources.get(file);
+      return block ? ts.createSourceFile(file, block.code, language) : original.getSourceFile(file, language, ...rest);
+    };
+    const program = ts.createProgram([...sources.keys()], options, host);
+    for (const [file, block] of sources) {
+      const source = program.getSourceFile(file);
+      const diagnostics = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+      this.faults.set(
+        block,
+        diagnostics.map(({ messageText, start = 0 }) => {
+          const line = block.line + block.code.slice(0, start).split('\n').length - 1;
+          return `README.md:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+        }),
+      );
+    }
+    const inLib = path.join(this.#folder, 'lib');
+    program.emit(undefined, (file, content) => {
+      const target = file.startsWith(inLib) ? path.join(this.#installed, file.slice(inLib.length)) : file;
+      mkdirSync(path.dirname(target), { recursive: true });
+      writeFileSync(target, content);
+    });
+  }
+}
+
+function fileName({ line }: Block): string {
+  return `readme-line-${line}`;
+}
