@@ -19,79 +19,75 @@ async function parent(way: string, options?: Options): Promise<Parent> {
   return { pids, process: child, ended };
 }
 
+/** How the parent ended, after a signal or by itself, and which of its children were still there a second later. */
+async function leave(way: string, signal?: NodeJS.Signals, options?: Options): Promise<Ended & { left: number[] }> {
+  const { pids, process: child, ended } = await parent(way, options);
+  if (signal !== undefined) child.kill(signal);
+  const end = await ended;
+  const left = await survivors(pids);
+  for (const pid of left) process.kill(pid, 'SIGKILL');
+  return { ...end, left };
+}
+
 describe('a parent that leaves ends all its children within a second', () => {
-  /** How the parent ended, after a signal or by itself; fails when a child outlives it. */
-  async function leave(way: string, signal?: NodeJS.Signals, options?: Options): Promise<Ended> {
-    const { pids, process: child, ended } = await parent(way, options);
-    if (signal !== undefined) child.kill(signal);
-    const end = await ended;
-    const left = await survivors(pids);
-    for (const pid of left) process.kill(pid, 'SIGKILL');
-    expect(left).to.deep.equal([]);
-    return end;
+  type Leaving = [title: string, args: Parameters<typeof leave>, end: Partial<Ended>];
+  const noWord = { stderr: '' };
+  const leavings: Leaving[] = [
+    ['by its own end, its ports unref’ed', ['end with unref'], { code: 0, ...noWord }],
+    ['by process.exit()', ['process.exit'], { code: 7, ...noWord }],
+    ['by an uncaught exception', ['throw'], { code: 1 }],
+    ['by an unhandled rejection', ['reject'], { code: 1 }],
+    ['by SIGINT, and dies of it itself', ['wait', 'SIGINT'], { code: null, signal: 'SIGINT', ...noWord }],
+    ['by SIGTERM, and dies of it itself', ['wait', 'SIGTERM'], { code: null, signal: 'SIGTERM', ...noWord }],
+    ['by SIGHUP, and dies of it itself', ['wait', 'SIGHUP'], { code: null, signal: 'SIGHUP', ...noWord }],
+    ['by SIGKILL, those that read their input', ['wait with readers', 'SIGKILL'], { signal: 'SIGKILL' }],
+    ['though they ignore SIGTERM', ['wait with deaf children', 'SIGTERM'], { signal: 'SIGTERM' }],
+    ['and their descendants, with killTree', ['wait with grandchildren', 'SIGINT'], { signal: 'SIGINT' }],
+    ['by SIGTERM beside execa that came first', ['execa first', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
+    ['by SIGTERM beside execa that came last', ['execa last', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
+    [
+      'by SIGTERM beside both generations of signal-exit',
+      ['execa and an old signal-exit', 'SIGTERM'],
+      { code: null, signal: 'SIGTERM' },
+    ],
+    [
+      'by SIGTERM with two copies of the package in it',
+      ['two copies', 'SIGTERM'],
+      { code: null, signal: 'SIGTERM', ...noWord },
+    ],
+    [
+      'by SIGTERM that a handler of its own has sent again',
+      ['wait with a handler that goes on to leave', 'SIGTERM'],
+      { code: null, signal: 'SIGTERM', ...noWord },
+    ],
+    [
+      'politely, also when it has no descriptor left',
+      ['no descriptor left', undefined, { prelude: 'ulimit -n 60' }],
+      { code: 0, stderr: 'bye\n' },
+    ],
+  ];
+
+  // all at the same time, each waits for its own
+  const ends = new Map<string, ReturnType<typeof leave>>();
+  before(() => {
+    for (const [title, args] of leavings) ends.set(title, leave(...args));
+    return Promise.allSettled(ends.values());
+  });
+
+  for (const [title, , expected] of leavings) {
+    it(title, async () =>
+      expect(await ends.get(title))
+        .to.include(expected)
+        .and.deep.include({ left: [] }),
+    );
   }
 
-  it('by its own end, its ports unref’ed', async () => {
-    expect(await leave('end with unref')).to.include({ code: 0, stderr: '' });
-  });
-
-  it('by process.exit()', async () => {
-    expect(await leave('process.exit')).to.include({ code: 7, stderr: '' });
-  });
-
-  it('by an uncaught exception', async () => {
-    const { code, stderr } = await leave('throw');
-    expect(code).to.equal(1);
-    expect(stderr).to.include('Error: uncaught');
-  });
-
-  it('by an unhandled rejection', async () => {
-    const { code, stderr } = await leave('reject');
-    expect(code).to.equal(1);
-    expect(stderr).to.include('Error: unhandled');
-  });
-
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    it(`by ${signal}, and dies of it itself`, async () => {
-      expect(await leave('wait', signal)).to.include({ code: null, signal, stderr: '' });
-    });
-  }
-
-  it('by SIGKILL, those that read their input', async () => {
-    expect(await leave('wait with readers', 'SIGKILL')).to.include({ signal: 'SIGKILL' });
-  });
-
-  it('though they ignore SIGTERM', async () => {
-    expect(await leave('wait with deaf children', 'SIGTERM')).to.include({ signal: 'SIGTERM' });
-  });
-
-  it('and their descendants, with killTree', async () => {
-    expect(await leave('wait with grandchildren', 'SIGINT')).to.include({ signal: 'SIGINT' });
-  });
-
-  it('by SIGTERM beside execa, whichever came first', async () => {
-    expect(await leave('execa first', 'SIGTERM')).to.include({ code: null, signal: 'SIGTERM' });
-    expect(await leave('execa last', 'SIGTERM')).to.include({ code: null, signal: 'SIGTERM' });
-  });
-
-  it('by SIGTERM beside both generations of signal-exit', async () => {
-    expect(await leave('execa and an old signal-exit', 'SIGTERM')).to.include({ code: null, signal: 'SIGTERM' });
-  });
-
-  it('by SIGTERM with two copies of the package in it', async () => {
-    expect(await leave('two copies', 'SIGTERM')).to.include({ code: null, signal: 'SIGTERM' });
-  });
-
-  it('by SIGTERM that a handler of its own has sent again', async () => {
-    expect(await leave('wait with a handler that goes on to leave', 'SIGTERM')).to.include({
-      code: null,
-      signal: 'SIGTERM',
-    });
-  });
-
-  it('politely, also when it has no descriptor left', async () => {
-    const { stderr } = await leave('no descriptor left', undefined, { prelude: 'ulimit -n 60' });
-    expect(stderr).to.equal('bye\n');
+  it('and says why, as it would without them', async () => {
+    const [thrown, rejected] = ['by an uncaught exception', 'by an unhandled rejection'].map((title) =>
+      ends.get(title),
+    );
+    expect((await thrown)?.stderr).to.include('Error: uncaught');
+    expect((await rejected)?.stderr).to.include('Error: unhandled');
   });
 });
 
