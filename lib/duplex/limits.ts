@@ -9,12 +9,16 @@ export class Limits {
   #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
 
-  /** @param onLimit called with an AbortError or a TimeoutError; at once where the signal has already fired */
+  /** @param onLimit called with an AbortError or a TimeoutError */
   constructor(settings: PortDuplexSettings, onLimit: (error: Error) => void) {
     this.#settings = settings;
     this.#onLimit = onLimit;
-    const { signal } = settings;
-    if (signal?.aborted) onLimit(new AbortError(signal));
+  }
+
+  /** Heeds the signal from now on; one that has already fired is heard at once. */
+  listen(): void {
+    const { signal } = this.#settings;
+    if (signal?.aborted) this.#onLimit(new AbortError(signal));
     else if (signal) this.#stopListening = onAbort(signal, () => this.#onLimit(new AbortError(signal)));
   }
 

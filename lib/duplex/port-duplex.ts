@@ -64,6 +64,7 @@ export class PortDuplex extends Duplex {
     this.#stderr = new StderrTail(settings.stderrTailBytes, settings.orphanGraceMs, () => this.#settle());
     this.once('end', () => this.#outputEnded());
     this.#limits = new Limits(settings, onError);
+    this.#limits.listen();
     process.nextTick(() => this.#spawn());
   }
 

@@ -56,9 +56,10 @@ describe('PortDuplex: the input side', () => {
   });
 
   it('does not call a small input closed that the kernel took whole', async () => {
-    const port = new PortDuplex('sleep', ['0.1'], { onInputClosed: 'error' });
+    // The shell reads one line, byte by byte, and leaves the other unread.
+    const port = new PortDuplex(...sh('read line'), { onInputClosed: 'error' });
     port.on('inputclosed', () => expect.fail('nothing was dropped'));
-    port.end('a few bytes');
+    port.end('one line\nanother\n');
     port.resume();
     await closed(port);
     expect(port.exitCode).to.equal(0);
