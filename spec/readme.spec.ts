@@ -11,7 +11,8 @@ describe('the README', () => {
   let runs: Map<Block, Run>;
   let watchedRun: Run | undefined;
 
-  before('type-check and run every block', async () => {
+  before('type-check and run every block', async function () {
+    this.timeout(60_000);
     project = new ReadmeProject(programs);
     runs = await project.run(programs);
     const first = programs.slice(0, 1);

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,56 +7,65 @@ import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { scripts } from '../../package.json';
 
+interface Run {
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What is left in its folder for temporary files. */
+  readonly leftovers: string[];
+}
+
 const root = path.join(__dirname, '..', '..');
 
+/** What `npm run demo` runs, without npm's own words in the output. */
+async function runDemo(megabytes: number, interruptAfter?: string): Promise<Run> {
+  const temp = mkdtempSync(path.join(tmpdir(), 'rexport-spec-'));
+  const [command = '', ...args] = scripts.demo.split(' ');
+  const demo = spawn(
+    process.execPath,
+    [path.join(root, 'node_modules', '.bin', command), ...args, '--megabytes', String(megabytes)],
+    { cwd: root, env: { ...process.env, TMPDIR: temp } },
+  );
+  const closed = once(demo, 'close');
+  let shown = '';
+  demo.stdout.on('data', (chunk: Buffer) => {
+    shown += chunk.toString();
+    if (interruptAfter !== undefined && shown.includes(interruptAfter)) demo.kill('SIGINT');
+  });
+  const [stdout, stderr] = await Promise.all([text(demo.stdout), text(demo.stderr)]);
+  await closed;
+  // ts-node has a cache of its own there.
+  const leftovers = readdirSync(temp).filter((name) => name.startsWith('rexport'));
+  rmSync(temp, { recursive: true });
+  return { exitCode: demo.exitCode, stdout, stderr, leftovers };
+}
+
 describe('the demo', () => {
-  let temp: string;
+  let whole: Run;
+  let interrupted: Run;
 
-  beforeEach(() => (temp = mkdtempSync(path.join(tmpdir(), 'rexport-spec-'))));
-  afterEach(() => rmSync(temp, { recursive: true }));
+  before('one run to the end, one that is broken off', async function () {
+    this.timeout(60_000);
+    [whole, interrupted] = await Promise.all([runDemo(2), runDemo(30, 'gzip -1')]);
+  });
 
-  /** What `npm run demo` runs, without npm's own words in the output. */
-  function startDemo(...args: string[]): ChildProcess {
-    const [command = '', ...given] = scripts.demo.split(' ');
-    return spawn(process.execPath, [path.join(root, 'node_modules', '.bin', command), ...given, ...args], {
-      cwd: root,
-      env: { ...process.env, TMPDIR: temp },
-    });
-  }
-
-  /** ts-node's own cache stays. */
-  function leftovers(): string[] {
-    return readdirSync(temp).filter((name) => name.startsWith('rexport'));
-  }
-
-  it('shows a filter, the way back, a chain and a failure, and leaves no file behind', async () => {
-    const demo = startDemo('--megabytes', '2');
-    const closed = once(demo, 'close');
-    const [stdout, stderr] = await Promise.all([text(demo.stdout!), text(demo.stderr!)]);
-    await closed;
-
+  it('shows a filter, the way back, a chain and a failure', () => {
+    const { exitCode, stdout, stderr } = whole;
     expect(stderr).to.equal('');
-    expect(demo.exitCode).to.equal(0);
+    expect(exitCode).to.equal(0);
     expect(stdout).to.match(/^ {2}2\.\d MB went in, 0\.\d MB came out$/m);
     expect(stdout).to.match(/^ {2}the same bytes: sha256 \w{16}\.\.\. before and after$/m);
     expect(stdout.match(/^ {2}\S+ GET \/users\/\d+ 200 in 100\d ms$/gm)).to.have.length(3);
     expect(stdout).to.match(/^ {2}Duplex\.from: +success, and 1\.\d MB of 2\.\d MB are there$/m);
     expect(stdout).to.match(/^ {2}PortDuplex: +ERR_REXPORT_EXIT, exit code 1$/m);
     expect(stdout).to.match(/^ {2}ExitError: gzip exited with code 1 after \d+ ms; its stderr:$/m);
-    expect(leftovers()).to.deep.equal([]);
   });
 
-  it('leaves no file behind when Ctrl-C ends it in the middle', async () => {
-    const demo = startDemo('--megabytes', '30');
-    let stdout = '';
-    demo.stdout!.on('data', (chunk: Buffer) => {
-      stdout += chunk.toString();
-      if (stdout.includes('gzip -1')) demo.kill('SIGINT');
-    });
-    await once(demo, 'close');
+  it('leaves no file behind', () => expect(whole.leftovers).to.deep.equal([]));
 
-    expect(demo.exitCode).to.equal(130);
-    expect(stdout).not.to.include('came out');
-    expect(leftovers()).to.deep.equal([]);
+  it('leaves no file behind when Ctrl-C ends it in the middle', () => {
+    expect(interrupted.exitCode).to.equal(130);
+    expect(interrupted.stdout).not.to.include('came out');
+    expect(interrupted.leftovers).to.deep.equal([]);
   });
 });

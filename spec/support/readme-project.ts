@@ -1,6 +1,6 @@
 /**
  * The README's blocks as a user of the package would have them: modules in a project where `rexport` is installed. One
- * program type-checks all of them, with this repository's settings, and compiles lib along with them.
+ * compilation checks the types of all of them, with this repository's settings.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import ts from 'typescript';
+import { programPath } from './programs';
 import type { Block } from './readme';
 
 export interface Run {
@@ -28,14 +29,14 @@ export class ReadmeProject {
   /** What the checker says, by block. */
   readonly faults = new Map<Block, string[]>();
   readonly #folder = mkdtempSync(path.join(tmpdir(), 'rexport-readme-'));
-  readonly #installed = path.join(this.#folder, 'node_modules', 'rexport');
 
   constructor(blocks: readonly Block[]) {
-    mkdirSync(this.#installed, { recursive: true });
-    for (const name of ['readable-stream', 'cli-progress']) {
-      symlinkSync(path.join(repository, 'node_modules', name), path.join(this.#folder, 'node_modules', name));
-    }
-    writeFileSync(path.join(this.#installed, 'package.json'), '{ "name": "rexport", "main": "index.js" }');
+    const modules = path.join(this.#folder, 'node_modules');
+    mkdirSync(path.join(modules, 'rexport'), { recursive: true });
+    writeFileSync(path.join(modules, 'rexport', 'package.json'), '{ "name": "rexport", "main": "lib/index.js" }');
+    // The programs have lib compiled already.
+    symlinkSync(path.resolve(programPath('outcomes'), '../../../lib'), path.join(modules, 'rexport', 'lib'));
+    symlinkSync(path.join(repository, 'node_modules', 'cli-progress'), path.join(modules, 'cli-progress'));
     this.#compile(blocks);
   }
 
@@ -64,7 +65,7 @@ export class ReadmeProject {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A block that never ends is a fault, and no reason to wait longer.
-      timeout: 10_000,
+      timeout: 20_000,
     });
     const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
     const [exitCode, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
@@ -90,6 +91,7 @@ export class ReadmeProject {
     const program = ts.createProgram([...sources.keys()], options, host);
     for (const [file, block] of sources) {
       const source = program.getSourceFile(file);
+      program.emit(source, (target, module) => writeFileSync(target, module));
       const diagnostics = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
       this.faults.set(
         block,
@@ -99,12 +101,6 @@ export class ReadmeProject {
         }),
       );
     }
-    const inLib = path.join(this.#folder, 'lib');
-    program.emit(undefined, (file, content) => {
-      const target = file.startsWith(inLib) ? path.join(this.#installed, file.slice(inLib.length)) : file;
-      mkdirSync(path.dirname(target), { recursive: true });
-      writeFileSync(target, content);
-    });
   }
 }
 
