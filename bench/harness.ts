@@ -34,9 +34,9 @@ export interface Question {
   /** The first is the subject: every ratio is the subject's against another's. */
   readonly contenders: Readonly<Record<string, Contender>>;
   readonly size: number;
-  /** `speed`: the other's time by the subject's, more is better; `time`: the subject's by the other's, less is better. */
-  readonly ratio?: 'speed' | 'time';
-  /** What the ratio against the named contender should be: at least for `speed`, at most for `time`. */
+  /** `speed`: the other's measure by the subject's, more is better; `cost`: the subject's by the other's, less is better. */
+  readonly ratio?: 'speed' | 'cost';
+  /** What the ratio against the named contender should be: at least for `speed`, at most for `cost`. */
   readonly targets?: Readonly<Record<string, number>>;
   /** What the subject's own measure should be at most. */
   readonly limit?: number;

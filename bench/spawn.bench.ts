@@ -14,7 +14,7 @@ export const bench: Bench = {
   true: {
     title: 'spawn to close of `true`, one after another',
     size: 100,
-    ratio: 'time',
+    ratio: 'cost',
     rounds: 5,
     warmups: 4,
     turns: 9,
