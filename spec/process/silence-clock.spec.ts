@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect } from 'chai';
 import { SilenceClock } from '../../lib/process/silence-clock';
+import { until } from '../support/processes';
 
 /** Stands still, as a program does that computes. */
 function block(ms: number): void {
@@ -37,13 +38,18 @@ describe('SilenceClock', () => {
   });
 
   it('begins again at each start', async () => {
-    const first = clock(40);
+    const silences: number[] = [];
+    let startedAt = 0;
+    const restarted = new SilenceClock(40, () => silences.push(performance.now() - startedAt));
     for (const ms of [20, 20, 20]) {
+      startedAt = performance.now();
+      restarted.start();
       await awake(clock(ms).silence);
-      first.clock.start();
     }
-    expect(first.count()).to.equal(0);
-    expect(await awake(first.silence)).to.be.at.least(99);
+    // on a slow machine there may be one before the last start
+    const count = silences.length;
+    expect(await until(() => silences.length > count)).to.be.true;
+    expect(Math.min(...silences)).to.be.at.least(39);
   });
 
   it('says nothing once stopped, also in the turn in which it ran out', async () => {
