@@ -69,28 +69,35 @@ export interface LengthReader {
 export function lengthPrefix(what: string, format: FrameFormat): LengthPrefix {
   refuseUnknown(what, format, FRAME_FORMAT_KEYS);
   const { packet, prefix, endian, lengthIncludesPrefix, maxMessageBytes } = format;
-  if (packet !== undefined && prefix !== undefined) {
-    throw new TypeError(`expected either \`packet\` or \`prefix\`, got both`);
+  if (prefix === undefined) {
+    refuseWithoutFixedPrefix({ endian, lengthIncludesPrefix });
+    const { packet: width = 4 } = format;
+    return fixedPrefix(oneOf('packet', width, [1, 2, 4] as const), {}, maxMessageBytes);
   }
-  const width =
-    prefix === undefined
-      ? oneOf('packet', packet ?? 4, [1, 2, 4] as const)
-      : oneOf('prefix', prefix, [1, 2, 3, 4, 8, 'varint'] as const);
-  if (prefix === undefined || prefix === 'varint') {
-    refuseWithoutFixedPrefix('endian', endian);
-    refuseWithoutFixedPrefix('lengthIncludesPrefix', lengthIncludesPrefix);
-  }
-  if (width === 'varint') return new VarintPrefix(limit(maxMessageBytes, Number.MAX_SAFE_INTEGER));
-  const included = boolean('lengthIncludesPrefix', lengthIncludesPrefix ?? false) ? width : 0;
-  const most = Math.min(2 ** (8 * width) - 1, Number.MAX_SAFE_INTEGER) - included;
-  const little = oneOf('endian', endian ?? 'big', ['big', 'little'] as const) === 'little';
-  const weights = Array.from({ length: width }, (_, i) => 256 ** (little ? i : width - 1 - i));
+  if (packet !== undefined) throw new TypeError('expected either `packet` or `prefix`, got both');
+  const width = oneOf('prefix', prefix, [1, 2, 3, 4, 8, 'varint'] as const);
+  if (width !== 'varint') return fixedPrefix(width, format, maxMessageBytes);
+  refuseWithoutFixedPrefix({ endian, lengthIncludesPrefix });
+  return new VarintPrefix(limit(maxMessageBytes, Number.MAX_SAFE_INTEGER));
+}
+
+function fixedPrefix(
+  width: number,
+  { endian = 'big', lengthIncludesPrefix = false }: FrameFormat,
+  maxMessageBytes: number | undefined,
+): LengthPrefix {
+  const isLittle = oneOf('endian', endian, ['big', 'little'] as const) === 'little';
+  const weights = Array.from({ length: width }, (_, i) => 256 ** (isLittle ? i : width - 1 - i));
+  const included = boolean('lengthIncludesPrefix', lengthIncludesPrefix) ? width : 0;
+  const most = Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER) - included;
   return new FixedPrefix(limit(maxMessageBytes, most), weights, included);
 }
 
-function refuseWithoutFixedPrefix(name: string, value: unknown): void {
-  if (value === undefined) return;
-  throw new TypeError(`expected \`${name}\` only together with a \`prefix\` of a fixed number of bytes`);
+function refuseWithoutFixedPrefix(options: Pick<FrameFormat, 'endian' | 'lengthIncludesPrefix'>): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined) continue;
+    throw new TypeError(`expected \`${name}\` only together with a \`prefix\` of a fixed number of bytes`);
+  }
 }
 
 function limit(asked: number | undefined, prefixCanSay: number): number {

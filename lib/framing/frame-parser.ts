@@ -12,10 +12,8 @@ export interface FrameParserOptions extends FrameFormat {
 
 export const FRAME_PARSER_KEYS = [...FRAME_FORMAT_KEYS, 'copy'] as const satisfies readonly (keyof FrameParserOptions)[];
 
-/** What is held for a message on the word of its header alone. */
+/** The most that is held for a message of which one byte has come. */
 const FIRST_RESERVE_BYTES = 1024;
-/** Once this part of a message has come, room for all of it is no longer given on credit. */
-const EARNED_PART = 1 / 4;
 const QUOTED_BYTES = 32;
 
 const EMPTY = Buffer.alloc(0);
@@ -51,8 +49,8 @@ export class FrameParser {
   /** @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other. */
   constructor(options: FrameParserOptions = {}) {
     refuseUnknown('FrameParser', options, FRAME_PARSER_KEYS);
-    const { copy, ...format } = options;
-    this.#copy = boolean('copy', copy ?? false);
+    const { copy = false, ...format } = options;
+    this.#copy = boolean('copy', copy);
     this.#prefix = lengthPrefix('FrameParser', format);
     this.#reader = this.#prefix.reader();
   }
@@ -158,9 +156,7 @@ export class FrameParser {
 
   #grow(neededBytes: number, messageBytes: number): void {
     if (neededBytes <= this.#partial.length) return;
-    const earned = neededBytes >= messageBytes * EARNED_PART;
-    const reserve = earned ? messageBytes : Math.min(messageBytes, Math.max(FIRST_RESERVE_BYTES, neededBytes * 2));
-    const larger = Buffer.allocUnsafe(reserve);
+    const larger = Buffer.allocUnsafe(reserveFor(messageBytes, neededBytes));
     larger.set(new FastBuffer(this.#partial.buffer, this.#partial.byteOffset, this.#received));
     this.#partial = larger;
   }
@@ -189,4 +185,12 @@ export class FrameParser {
     const width = this.#prefix.write(prefix, 0, messageBytes);
     return Buffer.concat([prefix.subarray(0, width), this.#chunk.subarray(this.#at, this.#at + QUOTED_BYTES)]);
   }
+}
+
+/** Room for a message that is on its way: halves of halves of its first quarter, then all, so half of it is copied twice. */
+function reserveFor(messageBytes: number, arrivedBytes: number): number {
+  let reserve = Math.ceil(messageBytes / 4);
+  if (messageBytes <= FIRST_RESERVE_BYTES || arrivedBytes > reserve) return messageBytes;
+  while (reserve > FIRST_RESERVE_BYTES && Math.ceil(reserve / 2) >= arrivedBytes) reserve = Math.ceil(reserve / 2);
+  return reserve;
 }
