@@ -59,3 +59,10 @@ export function bytesCopiedBy(action: () => void): number {
   }
   return bytes;
 }
+
+/** An ArrayBuffer that may shrink, which Node 20 has and its declarations have not. */
+export function resizable(bytes: number): ArrayBuffer & { resize(bytes: number): void } {
+  return new (ArrayBuffer as unknown as new (bytes: number, options: object) => ReturnType<typeof resizable>)(bytes, {
+    maxByteLength: bytes,
+  });
+}
