@@ -89,8 +89,8 @@ export class InvalidMessageError extends RexPortError {
   /** `typeof` the message, or the name of its class. */
   readonly type: string;
 
-  constructor(message: unknown, options?: ErrorOptions) {
-    const got = options === undefined ? shown(message) : 'a view whose memory was taken away';
+  /** @param got what it is instead, as the end of a sentence */
+  constructor(message: unknown, got = shown(message), options?: ErrorOptions) {
     super('ERR_REXPORT_INVALID_MESSAGE', `expected a message to be a string, a Buffer or another view, got ${got}`, options);
     this.type = nameOfType(message);
   }

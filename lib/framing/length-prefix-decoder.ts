@@ -84,11 +84,15 @@ export class LengthPrefixDecoder extends Transform {
     this.#pump();
   }
 
-  override read(size?: number): Buffer | null {
+  // Anything narrower, as `Buffer | null`, is no stream to the declarations of `pipeline`.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  override read(size?: number): any {
     const message = super.read(size) as Buffer | null;
     if (message !== null) {
+      // Readable counts messages and does not know when it was their bytes that stopped the parse.
+      const wasStopped = this.#waitingBytes >= MAX_WAITING_BYTES;
       this.#waitingBytes -= message.length;
-      this.#pump();
+      if (wasStopped) this.#pump();
     } else if (size !== 0) {
       this.#readerWaits = true;
       this.#failIfAsked();

@@ -2,6 +2,7 @@ import { integer, refuseUnknown } from '../options';
 import { addAbortSignal, Transform } from '../streams';
 import { FRAME_FORMAT_KEYS, type FrameFormat } from './format';
 import { FrameWriter, type Message } from './frame-writer';
+import { InvalidMessageError } from './framing-errors';
 
 export interface LengthPrefixEncoderOptions extends FrameFormat {
   /** Both marks at once, in bytes; stands above the two below. */
@@ -142,7 +143,9 @@ export class LengthPrefixEncoder extends Transform {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
-    if (this.push(chunk)) callback();
+    // No chunk is empty, unless the memory of a long message was transferred away while it waited.
+    if (chunk.length === 0) callback(new InvalidMessageError(chunk, 'one that was taken away after `write`'));
+    else if (this.push(chunk)) callback();
     else this.#held = callback;
   }
 
