@@ -4,7 +4,15 @@ import { inspect } from 'node:util';
 /** A value as it reads after "got": one line, whatever it is. */
 export function shown(value: unknown): string {
   const text = inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 60, maxArrayLength: 3 });
-  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
+  const line = text.replace(/\s*\n\s*/g, ' ');
+  return line.length > 100 ? `${line.slice(0, 97)}...` : line;
+}
+
+/** The same for a value that may be a secret: arguments and environments are never told. */
+export function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** A list as it reads in a sentence: `1, 2 or 4`. */
@@ -49,9 +57,9 @@ export function boolean(name: string, value: unknown): boolean {
  * A text that goes to the operating system, which ends its strings at the first NUL.
  * @throws TypeError for what is no string; RangeError for one with a NUL byte in it.
  */
-export function osText(name: string, value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError(`expected \`${name}\` to be a string, got ${shown(value)}`);
+export function osText(name: string, value: unknown, say: (value: unknown) => string = shown): string {
+  if (typeof value !== 'string') throw new TypeError(`expected \`${name}\` to be a string, got ${say(value)}`);
   const position = value.indexOf('\0');
   if (position === -1) return value;
-  throw new RangeError(`expected \`${name}\` to have no NUL byte, got one at position ${position} of ${shown(value)}`);
+  throw new RangeError(`expected \`${name}\` to have no NUL byte, got one at position ${position} of ${say(value)}`);
 }

@@ -180,7 +180,7 @@ class FixedReader implements LengthReader {
     const { weights } = this;
     let taken = this.takenBytes;
     let sum = this.#sum;
-    while (taken < weights.length && at < end) sum += (chunk[at++] as number) * (weights[taken++] as number);
+    while (taken < weights.length && at < end) sum += (chunk[at++] ?? 0) * (weights[taken++] ?? 0);
     this.takenBytes = taken;
     this.#sum = sum;
     return at;
@@ -210,7 +210,7 @@ class VarintReader implements LengthReader {
 
   take(chunk: Uint8Array, at: number, end: number): number {
     while (at < end && !this.complete) {
-      const byte = chunk[at++] as number;
+      const byte = chunk[at++] ?? 0;
       this.messageBytes += (byte % 128) * this.#weight;
       this.#weight *= 128;
       this.takenBytes++;

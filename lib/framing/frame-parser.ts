@@ -10,7 +10,10 @@ export interface FrameParserOptions extends FrameFormat {
   readonly copy?: boolean | undefined;
 }
 
-export const FRAME_PARSER_KEYS = [...FRAME_FORMAT_KEYS, 'copy'] as const satisfies readonly (keyof FrameParserOptions)[];
+export const FRAME_PARSER_KEYS = [
+  ...FRAME_FORMAT_KEYS,
+  'copy',
+] as const satisfies readonly (keyof FrameParserOptions)[];
 
 /** The most that is held for a message of which one byte has come. */
 const FIRST_RESERVE_BYTES = 1024;
@@ -77,11 +80,7 @@ export class FrameParser {
   next(): Buffer | undefined {
     if (this.#failure !== undefined) throw this.#failure;
     const reader = this.#reader;
-    if (!reader.complete) {
-      this.#at = reader.take(this.#chunk, this.#at, this.#end);
-      if (!reader.complete) return this.#wait();
-      if (!(reader.messageBytes >= 0 && reader.messageBytes <= this.#prefix.maxMessageBytes)) throw this.#refusal();
-    }
+    if (!reader.complete && !this.#readPrefix()) return undefined;
     const { messageBytes } = reader;
     if (this.#received > 0 || messageBytes > this.#end - this.#at) return this.#assemble(messageBytes);
     const message = new FastBuffer(this.#chunk.buffer, this.#chunk.byteOffset + this.#at, messageBytes);
@@ -126,7 +125,15 @@ export class FrameParser {
     this.#received = 0;
   }
 
-  #wait(): undefined {
+  #readPrefix(): boolean {
+    const reader = this.#reader;
+    this.#at = reader.take(this.#chunk, this.#at, this.#end);
+    if (!reader.complete) this.#wait();
+    else if (!(reader.messageBytes >= 0 && reader.messageBytes <= this.#prefix.maxMessageBytes)) throw this.#refusal();
+    return reader.complete;
+  }
+
+  #wait(): void {
     this.#passed += this.#end;
     this.#chunk = EMPTY;
     this.#at = 0;
@@ -146,7 +153,10 @@ export class FrameParser {
       this.#at += arrived;
       this.#received += arrived;
     }
-    if (this.#received < messageBytes) return this.#wait();
+    if (this.#received < messageBytes) {
+      this.#wait();
+      return undefined;
+    }
     const message = this.#partial;
     this.#partial = EMPTY;
     this.#received = 0;

@@ -132,7 +132,7 @@ function bytesOf(message: Message, encoding?: BufferEncoding): Uint8Array {
     if (message.byteLength === 0 && 'at' in message) message.at(0);
     return message instanceof Uint8Array ? message : viewOf(message);
   } catch (cause) {
-    throw new InvalidMessageError(message, 'a view whose memory was taken away', { cause });
+    throw new InvalidMessageError(message, 'whose memory was taken away', { cause });
   }
 }
 

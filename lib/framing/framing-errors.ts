@@ -1,5 +1,4 @@
 import { RexPortError } from '../errors';
-import { shown } from '../options';
 
 /** How much of an unexpected text a sentence repeats. */
 const SHOWN_TEXT_CHARACTERS = 32;
@@ -86,18 +85,26 @@ export class FrameTruncatedError extends RexPortError {
 
 /** A message that is no bytes: neither string nor view, or a view whose memory is gone. `ERR_REXPORT_INVALID_MESSAGE` */
 export class InvalidMessageError extends RexPortError {
-  /** `typeof` the message, or the name of its class. */
+  /** `typeof` the message, `null`, or the name of its class. */
   readonly type: string;
 
-  /** @param got what it is instead, as the end of a sentence */
-  constructor(message: unknown, got = shown(message), options?: ErrorOptions) {
-    super('ERR_REXPORT_INVALID_MESSAGE', `expected a message to be a string, a Buffer or another view, got ${got}`, options);
-    this.type = nameOfType(message);
+  /** @param fault what is wrong with a message whose type is right, as the end of a sentence that begins with its type. */
+  constructor(message: unknown, fault?: string, options?: ErrorOptions) {
+    const type = nameOfType(message);
+    // Its type alone: what is in it may be a secret.
+    const got = fault === undefined ? `a value of type ${type}` : `a ${type} ${fault}`;
+    super(
+      'ERR_REXPORT_INVALID_MESSAGE',
+      `expected a message to be a string, a Buffer or another view, got ${got}`,
+      options,
+    );
+    this.type = type;
   }
 }
 
 function nameOfType(value: unknown): string {
-  if (typeof value !== 'object' || value === null) return typeof value;
+  if (value === null) return 'null';
+  if (typeof value !== 'object') return typeof value;
   const { constructor } = value;
   return typeof constructor === 'function' ? constructor.name : 'object';
 }
@@ -105,12 +112,15 @@ function nameOfType(value: unknown): string {
 /** A program that prints to stdout where frames are expected is the usual reason for an absurd length. */
 function hint(firstBytes: Uint8Array | undefined): string {
   if (firstBytes === undefined) return '';
-  const bytes = Buffer.from(firstBytes).toString('latin1');
-  if (/^\x16\x03[\x00-\x04]/.test(bytes)) return '; it begins like a TLS handshake: is the other end expecting TLS?';
-  const text = /^[\t\n\r -~]*/.exec(bytes.slice(0, SHOWN_TEXT_CHARACTERS))?.[0] ?? '';
+  const [type, major, minor = 255] = firstBytes;
+  if (type === 0x16 && major === 3 && minor <= 4) {
+    return '; it begins like a TLS handshake: does the other end expect TLS?';
+  }
+  const quoted = Buffer.from(firstBytes.subarray(0, SHOWN_TEXT_CHARACTERS)).toString('latin1');
+  const text = /^[\t\n\r -~]*/.exec(quoted)?.[0] ?? '';
   if (text.length < FEWEST_TELLING_CHARACTERS) return '';
   const reads = `; its first bytes read ${JSON.stringify(text)}`;
-  if (/^SSH-/.test(text)) return `${reads}, an SSH greeting`;
+  if (text.startsWith('SSH-')) return `${reads}, an SSH greeting`;
   if (/^(GET |HEAD|POST|PUT |DELE|OPTI|PATC|CONN|TRAC|HTTP)/.test(text)) return `${reads}, which is HTTP`;
   return `${reads}: did the program print to stdout?`;
 }

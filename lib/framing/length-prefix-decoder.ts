@@ -55,8 +55,16 @@ export class LengthPrefixDecoder extends Transform {
     const { highWaterMark, writableHighWaterMark, readableHighWaterMark, signal, ...framing } = options;
     super({
       readableObjectMode: true,
-      writableHighWaterMark: mark('writableHighWaterMark', highWaterMark ?? writableHighWaterMark, HIGH_WATER_MARK_BYTES),
-      readableHighWaterMark: mark('readableHighWaterMark', highWaterMark ?? readableHighWaterMark, HIGH_WATER_MARK_MESSAGES),
+      writableHighWaterMark: mark(
+        'writableHighWaterMark',
+        highWaterMark ?? writableHighWaterMark,
+        HIGH_WATER_MARK_BYTES,
+      ),
+      readableHighWaterMark: mark(
+        'readableHighWaterMark',
+        highWaterMark ?? readableHighWaterMark,
+        HIGH_WATER_MARK_MESSAGES,
+      ),
     });
     this.#parser = new FrameParser(framing);
     if (signal !== undefined) addAbortSignal(signal, this);
@@ -104,13 +112,11 @@ export class LengthPrefixDecoder extends Transform {
   #pump(): void {
     if (this.#held === undefined || this.#isPumping || this.#failure !== undefined) return;
     this.#isPumping = true;
-    let wantsChunk = false;
     try {
-      wantsChunk = this.#handOn();
+      if (!this.#handOn()) return;
     } finally {
       this.#isPumping = false;
     }
-    if (!wantsChunk) return;
     const held = this.#held;
     this.#held = undefined;
     held();

@@ -82,7 +82,7 @@ export class LengthPrefixEncoder extends Transform {
    */
   override write(message: Message, callback?: WriteCallback): boolean;
   override write(message: Message, encoding?: BufferEncoding, callback?: WriteCallback): boolean;
-  override write(message: Message, second?: BufferEncoding | WriteCallback, third?: WriteCallback): boolean {
+  override write(message: Message | null, second?: BufferEncoding | WriteCallback, third?: WriteCallback): boolean {
     const callback = typeof second === 'function' ? second : third;
     const encoding = typeof second === 'string' ? second : this.#defaultEncoding;
     if (message === null) return super.write(message);
@@ -130,7 +130,8 @@ export class LengthPrefixEncoder extends Transform {
     super.write(last, this.#takeCallbacks());
     if (!this.#owesDrain) return;
     this.#owesDrain = false;
-    if (!super.writableNeedDrain && !this.writableEnded && !this.destroyed) this.emit('drain');
+    // Where Writable took some of them in, it says when there is room, and it tells nobody after the end.
+    if (!super.writableNeedDrain && this.writable) this.emit('drain');
   }
 
   #takeCallbacks(): WriteCallback | undefined {
@@ -144,7 +145,7 @@ export class LengthPrefixEncoder extends Transform {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
     // No chunk is empty, unless the memory of a long message was transferred away while it waited.
-    if (chunk.length === 0) callback(new InvalidMessageError(chunk, 'one that was taken away after `write`'));
+    if (chunk.length === 0) callback(new InvalidMessageError(chunk, 'whose memory was taken away after `write`'));
     else if (this.push(chunk)) callback();
     else this.#held = callback;
   }
@@ -158,7 +159,10 @@ export class LengthPrefixEncoder extends Transform {
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#writer.take();
     // Of a destroyed stream, Writable itself tells each callback so.
-    for (const unsent of this.#callbacks) error === null ? super.write(EMPTY, unsent) : process.nextTick(unsent, error);
+    for (const unsent of this.#callbacks) {
+      if (error === null) super.write(EMPTY, unsent);
+      else process.nextTick(unsent, error);
+    }
     this.#callbacks = [];
     if (this.#held !== undefined) process.nextTick(this.#held, error);
     this.#held = undefined;

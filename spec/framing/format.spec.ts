@@ -47,17 +47,18 @@ describe('the format', () => {
   });
 
   it('accepts an overlong varint (80 00), as protobuf does', () => {
-    expect(texts(parse([Buffer.of(0x80, 0), Buffer.of(0x81, 0x80, 0), Buffer.from('x')], { prefix: 'varint' }))).to.deep.equal([
-      '',
-      'x',
-    ]);
+    expect(
+      texts(parse([Buffer.of(0x80, 0), Buffer.of(0x81, 0x80, 0), Buffer.from('x')], { prefix: 'varint' })),
+    ).to.deep.equal(['', 'x']);
   });
 
   it('reads FF FF FF FF as 4294967295 and 80 00 00 00 as 2147483648, never as negative', () => {
     expect(announced(Buffer.from('ffffffff', 'hex'), {})).to.equal(4294967295);
     expect(announced(Buffer.from('80000000', 'hex'), {})).to.equal(2147483648);
     expect(announced(Buffer.from('00000080', 'hex'), { prefix: 4, endian: 'little' })).to.equal(2147483648);
-    expect(texts(parse([Buffer.from('0102', 'hex'), Buffer.alloc(258, 'x')], { packet: 2 }))).to.deep.equal(['x'.repeat(258)]);
+    expect(texts(parse([Buffer.from('0102', 'hex'), Buffer.alloc(258, 'x')], { packet: 2 }))).to.deep.equal([
+      'x'.repeat(258),
+    ]);
   });
 
   it('reports an 8-byte length of 2^53-1 exactly, and gives a typed error for 2^53 and FF x8', () => {
@@ -93,7 +94,9 @@ describe('the format', () => {
         header[prefix - 1] = length;
         const error = refusal(header, format);
         expect(error).to.include({ code: 'ERR_REXPORT_BAD_LENGTH' });
-        expect(error.message).to.contain(`a length of ${length} bytes`).and.to.contain(`the ${prefix} of its own prefix`);
+        expect(error.message)
+          .to.contain(`a length of ${length} bytes`)
+          .and.to.contain(`the ${prefix} of its own prefix`);
       }
       const least = Buffer.alloc(prefix);
       least[prefix - 1] = prefix;
@@ -122,17 +125,32 @@ describe('the format', () => {
       ['packet together with prefix', { packet: 4, prefix: 4 }, TypeError, 'either `packet` or `prefix`'],
       ['a byte order for packet', { packet: 4, endian: 'little' }, TypeError, '`endian` only together with a `prefix`'],
       ['a byte order for a varint', { prefix: 'varint', endian: 'big' }, TypeError, '`endian`'],
-      ['a varint that counts itself', { prefix: 'varint', lengthIncludesPrefix: true }, TypeError, '`lengthIncludesPrefix`'],
+      [
+        'a varint that counts itself',
+        { prefix: 'varint', lengthIncludesPrefix: true },
+        TypeError,
+        '`lengthIncludesPrefix`',
+      ],
       ['an unknown byte order', { prefix: 4, endian: 'middle' }, RangeError, "'big' or 'little', got 'middle'"],
       ['a claim that is no boolean', { prefix: 4, lengthIncludesPrefix: 1 }, TypeError, 'true or false, got 1'],
-      ['a limit above what the width can carry', { packet: 1, maxMessageBytes: 256 }, RangeError, 'from 1 to 255, got 256'],
+      [
+        'a limit above what the width can carry',
+        { packet: 1, maxMessageBytes: 256 },
+        RangeError,
+        'from 1 to 255, got 256',
+      ],
       [
         'a limit above what a self-inclusive width can carry',
         { prefix: 2, lengthIncludesPrefix: true, maxMessageBytes: 65534 },
         RangeError,
         'from 1 to 65533, got 65534',
       ],
-      ['a limit above what a Buffer can hold', { prefix: 8, maxMessageBytes: 2 ** 53 }, RangeError, `${constants.MAX_LENGTH}`],
+      [
+        'a limit above what a Buffer can hold',
+        { prefix: 8, maxMessageBytes: 2 ** 53 },
+        RangeError,
+        `${constants.MAX_LENGTH}`,
+      ],
       ['a limit of 0', { maxMessageBytes: 0 }, RangeError, 'got 0'],
       ['a negative limit', { maxMessageBytes: -1 }, RangeError, 'got -1'],
       ['a fractional limit', { maxMessageBytes: 1.5 }, RangeError, 'got 1.5'],

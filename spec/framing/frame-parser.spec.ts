@@ -188,7 +188,8 @@ describe('FrameParser', () => {
     });
 
     it('does twice the work for twice the one-byte frames in one chunk, with no stack overflow', () => {
-      const copied = (count: number) => bytesCopiedBy(() => expect(parse([frames(Array(count).fill('x'))])).to.have.length(count));
+      const copied = (count: number) =>
+        bytesCopiedBy(() => expect(parse([frames(Array(count).fill('x'))])).to.have.length(count));
       const [once, twice] = [copied(50_000), copied(100_000)];
       expect(twice).to.be.at.most(once * 2.2);
     });

@@ -77,7 +77,12 @@ describe('FrameWriter', () => {
 
   describe('lengths', () => {
     it('refuses 256 bytes with width 1, 65,536 with width 2, 16 MiB with width 3, 4 GiB with width 4', () => {
-      for (const [prefix, bytes] of [[1, 256], [2, 65536], [3, 2 ** 24], [4, 2 ** 32]] as const) {
+      for (const [prefix, bytes] of [
+        [1, 256],
+        [2, 65536],
+        [3, 2 ** 24],
+        [4, 2 ** 32],
+      ] as const) {
         const fake = Object.defineProperty(Buffer.alloc(1), 'byteLength', { value: bytes });
         const format = { prefix, maxMessageBytes: 2 ** (8 * prefix) - 1 };
         const writer = new FrameWriter(format);
@@ -157,20 +162,21 @@ describe('FrameWriter', () => {
     });
 
     it('refuses whatever is no bytes', () => {
-      const wrong: readonly (readonly [unknown, string, string])[] = [
-        [undefined, 'undefined', 'undefined'],
-        [null, 'object', 'null'],
-        [1, 'number', '1'],
-        [{ a: 1 }, 'Object', '{ a: 1 }'],
-        [[1, 2], 'Array', '[ 1, 2 ]'],
-        [new ArrayBuffer(8), 'ArrayBuffer', 'ArrayBuffer'],
-        [new SharedArrayBuffer(8), 'SharedArrayBuffer', 'SharedArrayBuffer'],
-        [Object.create(null), 'object', '[Object: null prototype] {}'],
+      const wrong: readonly (readonly [unknown, string])[] = [
+        [undefined, 'undefined'],
+        [null, 'null'],
+        [1, 'number'],
+        [{ password: 'secret' }, 'Object'],
+        [[1, 2], 'Array'],
+        [new ArrayBuffer(8), 'ArrayBuffer'],
+        [new SharedArrayBuffer(8), 'SharedArrayBuffer'],
+        [Object.create(null), 'object'],
       ];
-      for (const [message, type, text] of wrong) {
+      for (const [message, type] of wrong) {
         const error = thrownBy(() => new FrameWriter().write(message as Message)) as Error;
         expect(error).to.include({ code: 'ERR_REXPORT_INVALID_MESSAGE', type });
-        expect(error.message).to.contain('expected a message to be a string, a Buffer or another view, got').and.to.contain(text);
+        const text = `expected a message to be a string, a Buffer or another view, got a value of type ${type}`;
+        expect(error.message).to.equal(text);
       }
     });
 

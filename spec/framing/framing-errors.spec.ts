@@ -23,9 +23,13 @@ describe('errors that teach', () => {
 
   it('recognises text whose first bytes came in earlier chunks', () => {
     const chunks = [Buffer.from('ok\n'), frames(['a message'])];
-    expect(thrownBy(() => parse(chunks))).to.have.property('message').that.matches(/"ok\\n": did the program print/);
+    expect(thrownBy(() => parse(chunks)))
+      .to.have.property('message')
+      .that.matches(/"ok\\n": did the program print/);
     const bytes = cutEvery(Buffer.from('Hello, world'), 1);
-    expect(thrownBy(() => parse(bytes))).to.have.property('message').that.matches(/"Hell": did the program print/);
+    expect(thrownBy(() => parse(bytes)))
+      .to.have.property('message')
+      .that.matches(/"Hell": did the program print/);
   });
 
   it('recognises text in an 8-byte length, which no number can hold', () => {

@@ -11,7 +11,7 @@ import { collectGarbage } from '../support/memory';
 import { cutEvery, frames, pattern, texts } from '../support/frames';
 
 // The declarations for Node 20 leave it out.
-const { compose } = stream as unknown as { compose(...streams: Duplex[]): Duplex };
+const { compose } = stream as unknown as { compose(this: void, ...streams: Duplex[]): Duplex };
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -38,7 +38,7 @@ describe('LengthPrefixDecoder', () => {
       'readable and read()': async () => {
         const [seen, source] = [[] as Buffer[], decoder()];
         source.on('readable', () => {
-          for (let message = source.read(); message !== null; message = source.read()) seen.push(message);
+          for (let message = take(source); message !== null; message = take(source)) seen.push(message);
         });
         await once(source, 'end');
         return seen;
@@ -120,7 +120,7 @@ describe('LengthPrefixDecoder', () => {
         decoder.on('error', (error) => errors.push(error));
         const seen: string[] = [];
         while (seen.length < whole.length) {
-          const message = decoder.read();
+          const message = take(decoder);
           if (message === null) await once(decoder, 'readable');
           else seen.push(String(message));
         }
@@ -141,7 +141,7 @@ describe('LengthPrefixDecoder', () => {
           decoder.pause();
           setImmediate(() => decoder.resume());
         });
-        const [error] = await once(decoder, 'error');
+        const [error] = (await once(decoder, 'error')) as unknown[];
         expect(error).to.include({ code });
         expect(seen).to.deep.equal(whole);
       });
@@ -149,7 +149,7 @@ describe('LengthPrefixDecoder', () => {
       it(`all reach a slow sink of pipe before ${what}`, async () => {
         const decoder = failing();
         const sink = decoder.pipe(new SlowSink());
-        const [error] = await once(decoder, 'error');
+        const [error] = (await once(decoder, 'error')) as unknown[];
         expect(error).to.include({ code });
         sink.end();
         await once(sink, 'finish');
@@ -194,7 +194,10 @@ describe('LengthPrefixDecoder', () => {
       expect(seen).to.deep.equal(['a', 'b']);
     });
 
-    for (const [where, bytes] of [['mid-header', 2], ['mid-body', 4 + 900 * KIB]] as const) {
+    for (const [where, bytes] of [
+      ['mid-header', 2],
+      ['mid-body', 4 + 900 * KIB],
+    ] as const) {
       it(`${where} releases the partial buffer and emits no message afterwards`, async () => {
         const decoder = new LengthPrefixDecoder();
         const seen: unknown[] = [];
@@ -252,7 +255,7 @@ describe('LengthPrefixDecoder', () => {
       let delivered = 0;
       for (;;) {
         expect(decoder.readableLength).to.be.at.most(256);
-        const message = decoder.read();
+        const message = take(decoder);
         if (message !== null) delivered++;
         else if (decoder.readableEnded) break;
         else await Promise.race([once(decoder, 'readable'), once(decoder, 'end')]);
@@ -279,7 +282,7 @@ describe('LengthPrefixDecoder', () => {
       const decoder = fed(cutEvery(frames(messages), 64 * KIB));
       let seen = 0;
       for await (const message of decoder) {
-        expect(message.equals(messages[seen++])).to.equal(true);
+        expect(messages[seen++]?.equals(message as Buffer)).to.equal(true);
         await turn();
       }
       expect(seen).to.equal(3);
@@ -373,13 +376,20 @@ describe('LengthPrefixDecoder', () => {
   });
 
   it('refuses a claim to copy that is no boolean', () => {
-    expect(() => new LengthPrefixDecoder({ copy: 1 as never })).to.throw(TypeError, '`copy` to be true or false, got 1');
+    expect(() => new LengthPrefixDecoder({ copy: 1 as never })).to.throw(
+      TypeError,
+      '`copy` to be true or false, got 1',
+    );
   });
 });
 
 /** A decoder that is given all chunks, as fast as it takes them, and then the end. */
 function fed(chunks: readonly Buffer[], options?: LengthPrefixDecoderOptions): LengthPrefixDecoder {
   return Readable.from(chunks).pipe(new LengthPrefixDecoder(options));
+}
+
+function take(decoder: LengthPrefixDecoder): Buffer | null {
+  return decoder.read() as Buffer | null;
 }
 
 /** The messages a `for await` sees, then the code of the error if there is one. */
@@ -410,6 +420,7 @@ class WeakSetOfBuffers {
   }
 
   watch(action: () => void): void {
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back as it was
     const { allocUnsafe } = Buffer;
     Buffer.allocUnsafe = (size) => this.add(allocUnsafe(size));
     try {

@@ -157,7 +157,9 @@ describe('LengthPrefixEncoder', () => {
         const raised = once(encoder, 'error');
         encoder.write('same');
         expect(encoder.write(bad as never)).to.equal(false);
-        expect((await raised)[0]).to.have.property('code').that.matches(/^ERR_REXPORT_(MESSAGE_TOO_LARGE|INVALID_MESSAGE)$/);
+        expect((await raised)[0])
+          .to.have.property('code')
+          .that.matches(/^ERR_REXPORT_(MESSAGE_TOO_LARGE|INVALID_MESSAGE)$/);
         expect(texts(parse(chunks))).to.deep.equal(['first']);
       }
     });
@@ -173,7 +175,9 @@ describe('LengthPrefixEncoder', () => {
     });
 
     it('throws ERR_STREAM_NULL_VALUES for null, as Node does', () => {
-      expect(() => new LengthPrefixEncoder().write(null as never)).to.throw().with.property('code', 'ERR_STREAM_NULL_VALUES');
+      expect(() => new LengthPrefixEncoder().write(null as never))
+        .to.throw()
+        .with.property('code', 'ERR_STREAM_NULL_VALUES');
     });
 
     it('destroys itself for an unknown encoding', async () => {
@@ -185,7 +189,9 @@ describe('LengthPrefixEncoder', () => {
 
     it('rejects the pipeline for a wrong type from an object source, with nothing uncaught', async () => {
       for (const source of [() => Readable.from([Buffer.from('a'), 5, 'b']), () => Readable.from([{}])]) {
-        const error = await pipeline(source(), new LengthPrefixEncoder(), new Sink()).catch((reason: unknown) => reason);
+        const error = await pipeline(source(), new LengthPrefixEncoder(), new Sink()).catch(
+          (reason: unknown) => reason,
+        );
         expect(error).to.include({ code: 'ERR_REXPORT_INVALID_MESSAGE' });
       }
     });
@@ -257,6 +263,7 @@ describe('LengthPrefixEncoder', () => {
     });
 
     it('uses fewer than 100 nextTicks for 10,000 writes without callbacks', async () => {
+      // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back as it was
       const { nextTick } = process;
       let ticks = 0;
       const encoder = new LengthPrefixEncoder().resume();

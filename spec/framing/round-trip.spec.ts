@@ -21,10 +21,16 @@ const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 3
 
 describe('decode(encode(x)) is x', () => {
   it('for random messages, all options, random chunking', () => {
-    const property = fc.property(fc.array(message, { maxLength: 20 }), format, fc.boolean(), cuts, (messages, of, copy, parts) => {
-      const chunks = randomly(frames(messages, of), parts);
-      expect(parse(chunks, { ...of, copy })).to.deep.equal(messages.map((bytes) => Buffer.from(bytes)));
-    });
+    const property = fc.property(
+      fc.array(message, { maxLength: 20 }),
+      format,
+      fc.boolean(),
+      cuts,
+      (messages, of, copy, parts) => {
+        const chunks = randomly(frames(messages, of), parts);
+        expect(parse(chunks, { ...of, copy })).to.deep.equal(messages.map((bytes) => Buffer.from(bytes)));
+      },
+    );
     fc.assert(property, { numRuns: 2000, ...repeatable });
   });
 
@@ -63,21 +69,28 @@ describe('decode(encode(x)) is x', () => {
 
 describe('random bytes', () => {
   it('only ever give messages or one typed error, a million of them', () => {
-    const property = fc.property(format, fc.infiniteStream(fc.integer({ min: 0, max: 255 })), cuts, (of, stream, parts) => {
-      const bytes = Buffer.from([...stream.take(5000)].map((byte, i) => (i % 3 === 0 ? 0 : byte)));
-      const parser = new FrameParser({ ...of, maxMessageBytes: 200 });
-      let errors = 0;
-      for (const chunk of randomly(bytes, parts)) {
-        const error = thrownBy(() => messagesOf(parser, chunk)) ?? thrownBy(() => parser.next());
-        if (error === undefined) continue;
-        errors++;
-        expect(error).to.have.property('code').that.matches(/^ERR_REXPORT_(MESSAGE_TOO_LARGE|BAD_LENGTH)$/);
-        expect(thrownBy(() => parser.next())).to.equal(error);
-        break;
-      }
-      const end = errors > 0 ? undefined : thrownBy(() => parser.end());
-      if (end !== undefined) expect(end).to.include({ code: 'ERR_REXPORT_FRAME_TRUNCATED' });
-    });
+    const property = fc.property(
+      format,
+      fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
+      cuts,
+      (of, stream, parts) => {
+        const bytes = Buffer.from([...stream.take(5000)].map((byte, i) => (i % 3 === 0 ? 0 : byte)));
+        const parser = new FrameParser({ ...of, maxMessageBytes: 200 });
+        let errors = 0;
+        for (const chunk of randomly(bytes, parts)) {
+          const error = thrownBy(() => messagesOf(parser, chunk)) ?? thrownBy(() => parser.next());
+          if (error === undefined) continue;
+          errors++;
+          expect(error)
+            .to.have.property('code')
+            .that.matches(/^ERR_REXPORT_(MESSAGE_TOO_LARGE|BAD_LENGTH)$/);
+          expect(thrownBy(() => parser.next())).to.equal(error);
+          break;
+        }
+        const end = errors > 0 ? undefined : thrownBy(() => parser.end());
+        if (end !== undefined) expect(end).to.include({ code: 'ERR_REXPORT_FRAME_TRUNCATED' });
+      },
+    );
     fc.assert(property, { numRuns: 200, ...repeatable });
   });
 
@@ -90,7 +103,10 @@ describe('random bytes', () => {
         () => undefined,
         (reason: unknown) => reason,
       );
-      if (error !== undefined) expect(error).to.have.property('code').that.matches(/^ERR_REXPORT_/);
+      if (error !== undefined)
+        expect(error)
+          .to.have.property('code')
+          .that.matches(/^ERR_REXPORT_/);
     });
     await fc.assert(property, { numRuns: 300, ...repeatable });
   });

@@ -1,1 +1,154 @@
-export {};
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import timers = require('node:timers');
+import type { Context, RootHookObject } from 'mocha';
+
+/** What is alive. Descriptors are counted by target, since their numbers are used again. */
+interface Snapshot {
+  children: number[];
+  timers: NodeJS.Timeout[];
+  counts: Map<string, number>;
+}
+
+const settleWithinMs = Number(process.env['LEAK_CHECK_SETTLE_MS'] ?? 1000);
+const ownTasks = '/proc/self/task';
+const ownDescriptors = '/proc/self/fd';
+
+// getActiveResourcesInfo() does not count an unref'ed timer, and that is the one that nobody notices.
+const timersMade = new Map<NodeJS.Timeout, { stack?: string }>();
+
+for (const name of ['setTimeout', 'setInterval'] as const) {
+  const original = timers[name] as (...args: unknown[]) => NodeJS.Timeout;
+  const recorded = (...args: unknown[]): NodeJS.Timeout => {
+    const timer = original(...args);
+    const site: { stack?: string } = {};
+    Error.captureStackTrace(site, recorded);
+    timersMade.set(timer, site);
+    return timer;
+  };
+  // util.promisify looks for its own version of the timer among the properties
+  Object.defineProperties(recorded, Object.getOwnPropertyDescriptors(original));
+  Object.assign(timers, { [name]: recorded });
+  Object.assign(globalThis, { [name]: recorded });
+}
+
+function liveTimers(): NodeJS.Timeout[] {
+  for (const timer of timersMade.keys()) {
+    if ((timer as unknown as { _destroyed: boolean })._destroyed) timersMade.delete(timer);
+  }
+  return [...timersMade.keys()];
+}
+
+/** Processes and descriptors vanish while one looks at them. */
+function ifThere<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch {
+    return undefined;
+  }
+}
+
+function liveChildren(): number[] {
+  if (!existsSync(ownTasks)) return [];
+  return readdirSync(ownTasks)
+    .flatMap((task) => ifThere(() => readFileSync(`${ownTasks}/${task}/children`, 'utf8'))?.split(' ') ?? [])
+    .filter((pid) => pid !== '')
+    .map(Number);
+}
+
+function describeChild(pid: number): string {
+  const commandLine = ifThere(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8'))
+    ?.replaceAll('\0', ' ')
+    .trim();
+  return `child process ${pid}: ${commandLine || '(ended)'}`;
+}
+
+function descriptorTargets(): string[] {
+  if (!existsSync(ownDescriptors)) return [];
+  return readdirSync(ownDescriptors).flatMap((fd) => ifThere(() => readlinkSync(`${ownDescriptors}/${fd}`)) ?? []);
+}
+
+function takeSnapshot(): Snapshot {
+  const snapshot: Snapshot = { children: liveChildren(), timers: liveTimers(), counts: new Map() };
+  const count = (name: string, by: number) => snapshot.counts.set(name, (snapshot.counts.get(name) ?? 0) + by);
+
+  for (const target of descriptorTargets()) count(`descriptor of ${target}`, 1);
+  for (const type of process.getActiveResourcesInfo()) count(`active ${type}`, 1);
+  for (const event of process.eventNames()) {
+    count(`listener on process for '${String(event)}'`, process.listenerCount(event));
+  }
+  for (const timer of snapshot.timers) {
+    count(`timer made ${timersMade.get(timer)?.stack?.split('\n')[1]?.trim()}`, 1);
+    if (timer.hasRef()) count('active Timeout', -1);
+  }
+  return snapshot;
+}
+
+function leaksSince(before: Snapshot): string[] {
+  const now = takeSnapshot();
+  const children = now.children.filter((pid) => !before.children.includes(pid)).map(describeChild);
+  const others = [...now.counts].filter(([name, count]) => count > (before.counts.get(name) ?? 0));
+  return [...children, ...others.map(([name]) => name)];
+}
+
+async function leaksOnceSettled(before: Snapshot, withinMs = settleWithinMs): Promise<string[]> {
+  const deadline = performance.now() + withinMs;
+  let leaks = leaksSince(before);
+  while (leaks.length > 0 && performance.now() < deadline) {
+    await turn();
+    leaks = leaksSince(before);
+  }
+  return leaks;
+}
+
+function leakError(leaks: string[]): Error {
+  const error = new Error(`left behind:\n${leaks.map((leak) => `  - ${leak}`).join('\n')}`);
+  delete error.stack;
+  return error;
+}
+
+let beforeAllTests: Snapshot;
+let beforeThisTest: Snapshot;
+const reported = new Set<string>();
+
+// The root's beforeEach runs before any suite's and its afterEach after any suite's, so what a suite makes and clears in
+// its own hooks is in neither snapshot. The root's `all` hooks do the same for `before` and `after`.
+export const mochaHooks: RootHookObject = {
+  async beforeAll() {
+    // Node opens the standard streams and libuv a spare descriptor when they are first needed, and never closes them.
+    void process.stdout;
+    void process.stderr;
+    await once(spawn(process.execPath, ['--version'], { stdio: ['pipe', 'ignore', 'ignore'] }), 'close');
+    beforeAllTests = takeSnapshot();
+  },
+
+  async beforeEach() {
+    // mocha arms an asynchronous hook's own timeout after the hook has returned; the comparison is made under such a one
+    await turn();
+    beforeThisTest = takeSnapshot();
+  },
+
+  async afterEach(this: Context) {
+    // what a failed test leaves behind comes of the failure, which has its own message
+    const passed = this.currentTest?.state === 'passed';
+    const leaks = await leaksOnceSettled(beforeThisTest, passed ? settleWithinMs : 0);
+    for (const leak of leaks) reported.add(leak);
+    // a throw here would end the whole run; an error set on the hook fails the one test
+    if (passed && leaks.length > 0) (this.test as Mocha.Hook).error(leakError(leaks));
+  },
+
+  async afterAll() {
+    const leaks = await leaksOnceSettled(beforeAllTests);
+    // else the leak would keep mocha from ending, and the report of it from being read
+    const now = takeSnapshot();
+    for (const pid of now.children) {
+      if (!beforeAllTests.children.includes(pid)) ifThere(() => process.kill(pid, 'SIGKILL'));
+    }
+    for (const timer of now.timers) if (!beforeAllTests.timers.includes(timer)) clearTimeout(timer);
+
+    const news = leaks.filter((leak) => !reported.has(leak));
+    if (news.length > 0) throw leakError(news);
+  },
+};

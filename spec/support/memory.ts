@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/unbound-method -- methods are replaced and put back as they were */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -38,24 +39,27 @@ export function reservedBy(action: () => void): number[] {
 
 /** How many bytes `action` copies from view to view. */
 export function bytesCopiedBy(action: () => void): number {
-  const prototype = Object.getPrototypeOf(Uint8Array.prototype) as { set(source: ArrayLike<number>, at?: number): void };
-  const { set } = prototype;
-  const { copy } = Buffer.prototype;
+  const views = Object.getPrototypeOf(Uint8Array.prototype) as {
+    set: (source: ArrayLike<number>, at?: number) => void;
+  };
+  const buffers = Buffer.prototype as { copy: (...to: Parameters<Buffer['copy']>) => number };
+  const { set } = views;
+  const { copy } = buffers;
   let bytes = 0;
-  prototype.set = function (source, at) {
+  views.set = function (source, at) {
     bytes += source.length;
     set.call(this, source, at);
   };
-  Buffer.prototype.copy = function (...args: Parameters<typeof copy>) {
-    const copied = copy.apply(this, args);
+  buffers.copy = function (...to) {
+    const copied = copy.apply(this, to);
     bytes += copied;
     return copied;
   };
   try {
     action();
   } finally {
-    prototype.set = set;
-    Buffer.prototype.copy = copy;
+    views.set = set;
+    buffers.copy = copy;
   }
   return bytes;
 }

@@ -1,0 +1,26 @@
+// The built package as its users get it: `require` and `import` give the same classes, and the declarations stand without
+// the types of readable-stream, which nobody who installs rexport has.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import * as imported from 'rexport';
+
+const required = createRequire(import.meta.url)('rexport');
+const names = Object.keys(required).sort();
+
+assert.ok(names.includes('PortDuplex'), `no PortDuplex among ${names.join(', ') || 'no names at all'}`);
+for (const name of names) {
+  assert.equal(imported[name], required[name], `import and require give different values for ${name}`);
+}
+
+const dist = new URL('../dist/', import.meta.url);
+for (const file of readdirSync(dist, { recursive: true })) {
+  if (!file.endsWith('.d.ts')) continue;
+  assert.doesNotMatch(
+    readFileSync(new URL(file, dist), 'utf8'),
+    /from 'readable-stream'|require\('readable-stream'\)/,
+    file,
+  );
+}
+
+console.log(`the same by import and require: ${names.join(', ')}`);

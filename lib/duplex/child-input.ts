@@ -1,0 +1,121 @@
+/** The child's stdin, as the writable side of a port sees it. */
+import type { Writable } from 'node:stream';
+
+export type Callback = (error?: Error | null) => void;
+
+/**
+ * The names of the one event "the child takes no more input": EPIPE and ECONNRESET (it left bytes unread) on Linux, EOF
+ * on Windows, ENOTCONN where the end of input comes too late, the others where Node has already destroyed the pipe.
+ */
+const INPUT_CLOSED_CODES: readonly (string | undefined)[] = [
+  'EPIPE',
+  'ECONNRESET',
+  'EOF',
+  'ENOTCONN',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+];
+
+function isInputClosed(error: NodeJS.ErrnoException): boolean {
+  return INPUT_CLOSED_CODES.includes(error.code);
+}
+
+export class ChildInput {
+  /** Bytes that the kernel has taken for the child. */
+  bytesWritten = 0;
+  /** Bytes of the chunks that it has not taken whole. */
+  bytesDropped = 0;
+  /** Whether the child takes no more: chunks are then counted and dropped. */
+  isClosed = false;
+
+  readonly #onClosed: () => void;
+  readonly #onError: (error: Error) => void;
+  /** undefined until there is a child. */
+  #stdin: Writable | null | undefined;
+  /** What came before the child; a Writable hands over the next only after this one's callback. */
+  #held: { readonly run: () => void; readonly callback?: Callback } | undefined;
+  #isEnding = false;
+
+  /**
+   * @param onClosed called once, when it is noticed that the child takes no more
+   * @param onError called for a failure of the pipe that is no such closing
+   */
+  constructor(onClosed: () => void, onError: (error: Error) => void) {
+    this.#onClosed = onClosed;
+    this.#onError = onError;
+  }
+
+  /** The child is there: what was held goes to it first. */
+  attach(stdin: Writable | null): void {
+    this.#stdin = stdin;
+    stdin?.on('error', (error) => this.#failed(error));
+    const held = this.#held;
+    this.#held = undefined;
+    held?.run();
+  }
+
+  /** @param callback called once: the kernel has taken the chunks, or nobody ever will */
+  write(chunks: readonly Buffer[], callback: Callback): void {
+    const stdin = this.#stdin;
+    if (stdin === undefined) {
+      this.#held = { run: () => this.write(chunks, callback), callback };
+      return;
+    }
+    const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (stdin === null || this.isClosed) {
+      this.bytesDropped += bytes;
+      callback();
+      return;
+    }
+    // Corked, many small chunks leave in one system call.
+    stdin.cork();
+    chunks.forEach((chunk, index) => {
+      if (index < chunks.length - 1) stdin.write(chunk);
+      else stdin.write(chunk, (error) => this.#written(bytes, error, callback));
+    });
+    stdin.uncork();
+  }
+
+  /** Closes the child's stdin; all that was written has been acknowledged by then. */
+  end(): void {
+    if (this.#stdin === undefined) {
+      this.#held = { run: () => this.end() };
+      return;
+    }
+    this.#isEnding = true;
+    this.#stdin?.end();
+  }
+
+  /** There will be no child for what is held. */
+  release(error: Error | null): void {
+    this.#held?.callback?.(error);
+    this.#held = undefined;
+  }
+
+  #written(bytes: number, error: Error | null | undefined, callback: Callback): void {
+    // Node ends a write that was half done when the pipe was destroyed without an error.
+    const wasCut = this.#stdin?.destroyed === true;
+    if (!error && !wasCut) {
+      this.bytesWritten += bytes;
+      callback();
+    } else if (error && !isInputClosed(error)) {
+      callback(error);
+    } else {
+      this.bytesDropped += bytes;
+      this.#close();
+      callback();
+    }
+  }
+
+  #failed(error: Error): void {
+    if (!isInputClosed(error)) this.#onError(error);
+    // Everything was taken before the end of input was sent: that it came too late loses nothing.
+    else if (!this.#isEnding) this.#close();
+  }
+
+  #close(): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.#onClosed();
+  }
+}

@@ -1,0 +1,180 @@
+import { constants } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { boolean, integer, kindOf, oneOf, osText, refuseUnknown, shown } from '../options';
+import type { ChildSpec } from '../process/child-spec';
+
+export interface PortDuplexOptions {
+  /** The directory the program runs in. Default: this process's own. */
+  readonly cwd?: string | URL | undefined;
+  /** Variables of the child's environment; `undefined` as a value takes one away. */
+  readonly env?: NodeJS.ProcessEnv | undefined;
+  /** Whether `env` is added to this process's own environment, or is all there is. Default true. */
+  readonly extendEnv?: boolean | undefined;
+  /** What the program sees as its own name (argv[0]). Default: the command. */
+  readonly argv0?: string | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  /** Destroys the port with an AbortError. One that has already fired starts nothing. */
+  readonly signal?: AbortSignal | undefined;
+  /** Destroys the port with a TimeoutError when the child still runs so many milliseconds after its spawn. */
+  readonly timeoutMs?: number | undefined;
+  /** The exit codes that are a success. Default `[0]`. */
+  readonly successCodes?: readonly number[] | undefined;
+  /** `'ignore'` makes the port a pure source: the child's stdin is empty. Default `'pipe'`. */
+  readonly stdin?: 'pipe' | 'ignore' | undefined;
+  /** `'ignore'` makes the port a pure sink: `finish` comes after the exit. Default `'pipe'`. */
+  readonly stdout?: 'pipe' | 'ignore' | undefined;
+  /** Default `'pipe'`: drained, its last bytes kept for the error, all of it at `port.stderr` for those who read it. */
+  readonly stderr?: 'pipe' | 'inherit' | 'ignore' | undefined;
+  /** How many bytes of stderr are kept for the error. Default 16 KiB. */
+  readonly stderrTailBytes?: number | undefined;
+  /**
+   * What it means that the child takes no more input before all is written. `'discard'` (default): nothing, as in a
+   * shell; the rest is taken and dropped. `'error'`: an InputClosedError after the output, whatever the exit code.
+   */
+  readonly onInputClosed?: 'discard' | 'error' | undefined;
+  /** How long, in milliseconds, stdout may be silent after the exit while a descendant holds it. Default 150. */
+  readonly orphanGraceMs?: number | undefined;
+  /** The signal that asks the child to end when the port is destroyed. Default `'SIGTERM'`. */
+  readonly killSignal?: NodeJS.Signals | undefined;
+  /** How many milliseconds later SIGKILL follows. Default 5000. */
+  readonly forceKillAfterMs?: number | undefined;
+  /**
+   * Ends the child's descendants with it. The child then leads a process group of its own, so Ctrl-C in the terminal
+   * reaches it only through this process. A descendant that calls setsid(2) escapes. Not on Windows. Default false.
+   */
+  readonly killTree?: boolean | undefined;
+  /** Bytes buffered on either side before back-pressure. Default 64 KiB. */
+  readonly highWaterMark?: number | undefined;
+}
+
+export interface PortDuplexSettings {
+  readonly child: ChildSpec;
+  readonly signal: AbortSignal | undefined;
+  readonly timeoutMs: number | undefined;
+  readonly successCodes: readonly number[];
+  readonly stderrTailBytes: number;
+  readonly onInputClosed: 'discard' | 'error';
+  readonly orphanGraceMs: number;
+  readonly forceKillAfterMs: number;
+  /** What the Duplex is told of its two sides; a side without a pipe does not exist. */
+  readonly sides: { readonly readable: boolean; readonly writable: boolean; readonly highWaterMark: number };
+}
+
+/** The longest delay that a timer takes (2^31 - 1 ms, 24.8 days). */
+const MAX_DELAY_MS = 2 ** 31 - 1;
+const MAX_BUFFER_BYTES = 2 ** 30;
+/** The largest number that Node takes for a user or a group. */
+const MAX_ID = 2 ** 31 - 1;
+/** Windows has exit codes of 32 bits, the others of 8. */
+const MAX_EXIT_CODE = 2 ** 32 - 1;
+
+const KNOWN: readonly (keyof PortDuplexOptions)[] = [
+  'cwd',
+  'env',
+  'extendEnv',
+  'argv0',
+  'uid',
+  'gid',
+  'signal',
+  'timeoutMs',
+  'successCodes',
+  'stdin',
+  'stdout',
+  'stderr',
+  'stderrTailBytes',
+  'onInputClosed',
+  'orphanGraceMs',
+  'killSignal',
+  'forceKillAfterMs',
+  'killTree',
+  'highWaterMark',
+];
+
+/**
+ * Takes the constructor's arguments, `(command, args?, options?)` or `(command, options?)`.
+ * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
+ */
+export function checkPortDuplexOptions(command: unknown, second: unknown, third: unknown): PortDuplexSettings {
+  const isShort = third === undefined && typeof second === 'object' && !Array.isArray(second);
+  const [args, options] = (isShort ? [[], second ?? {}] : [second ?? [], third ?? {}]) as [unknown, PortDuplexOptions];
+  if (!Array.isArray(args)) throw new TypeError(`expected \`args\` to be an array, got ${kindOf(args)}`);
+  refuseUnknown('PortDuplex', options, KNOWN);
+  const { signal, timeoutMs, successCodes = [0] } = options;
+  if (signal !== undefined && !isAbortSignal(signal)) {
+    throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(signal)}`);
+  }
+  if (!Array.isArray(successCodes) || successCodes.length === 0) {
+    throw new TypeError(
+      `expected \`successCodes\` to be an array of at least one exit code, got ${shown(successCodes)}`,
+    );
+  }
+  const child = checkChild(command, args, options);
+  const highWaterMark = integer('highWaterMark', options.highWaterMark ?? 64 * 1024, 1, MAX_BUFFER_BYTES);
+  return {
+    child,
+    signal,
+    timeoutMs: timeoutMs === undefined ? undefined : integer('timeoutMs', timeoutMs, 1, MAX_DELAY_MS),
+    successCodes: successCodes.map((code, index) => integer(`successCodes[${index}]`, code, 0, MAX_EXIT_CODE)),
+    stderrTailBytes: integer('stderrTailBytes', options.stderrTailBytes ?? 16 * 1024, 0, MAX_BUFFER_BYTES),
+    onInputClosed: oneOf('onInputClosed', options.onInputClosed ?? 'discard', ['discard', 'error']),
+    orphanGraceMs: integer('orphanGraceMs', options.orphanGraceMs ?? 150, 0, MAX_DELAY_MS),
+    forceKillAfterMs: integer('forceKillAfterMs', options.forceKillAfterMs ?? 5000, 0, MAX_DELAY_MS),
+    sides: { readable: child.stdout === 'pipe', writable: child.stdin === 'pipe', highWaterMark },
+  };
+}
+
+function checkChild(command: unknown, args: readonly unknown[], options: PortDuplexOptions): ChildSpec {
+  const { argv0, uid, gid } = options;
+  const program = osText('command', command);
+  if (program === '') throw new RangeError("expected `command` to name a program, got ''");
+  const killTree = boolean('killTree', options.killTree ?? false);
+  if (killTree && process.platform === 'win32')
+    throw new RangeError('expected `killTree` to be false on Windows, got true');
+  return {
+    command: program,
+    args: Array.from(args, (arg, index) => osText(`args[${index}]`, arg, kindOf)),
+    cwd: checkCwd(options),
+    env: checkEnv(options),
+    argv0: argv0 === undefined ? undefined : osText('argv0', argv0),
+    uid: uid === undefined ? undefined : integer('uid', uid, 0, MAX_ID),
+    gid: gid === undefined ? undefined : integer('gid', gid, 0, MAX_ID),
+    stdin: oneOf('stdin', options.stdin ?? 'pipe', ['pipe', 'ignore']),
+    stdout: oneOf('stdout', options.stdout ?? 'pipe', ['pipe', 'ignore']),
+    stderr: oneOf('stderr', options.stderr ?? 'pipe', ['pipe', 'inherit', 'ignore']),
+    killSignal: checkSignalName('killSignal', options.killSignal ?? 'SIGTERM'),
+    killTree,
+  };
+}
+
+function checkCwd({ cwd }: PortDuplexOptions): string | undefined {
+  if (cwd === undefined) return undefined;
+  if (cwd instanceof URL ? cwd.protocol !== 'file:' : typeof cwd !== 'string') {
+    throw new TypeError(
+      `expected \`cwd\` to be a path or a file: URL, got ${cwd instanceof URL ? cwd.href : shown(cwd)}`,
+    );
+  }
+  if (cwd === '') throw new RangeError("expected `cwd` to name a directory, got ''");
+  return osText('cwd', cwd instanceof URL ? fileURLToPath(cwd) : cwd);
+}
+
+function checkEnv({ env = {}, extendEnv }: PortDuplexOptions): NodeJS.ProcessEnv {
+  if (typeof env !== 'object' || (env as unknown) === null || Array.isArray(env)) {
+    throw new TypeError(`expected \`env\` to be an object, got ${kindOf(env)}`);
+  }
+  for (const [key, value] of Object.entries(env)) {
+    osText('the name of a variable in env', key, kindOf);
+    if (value !== undefined) osText(`env.${key}`, value, kindOf);
+  }
+  return boolean('extendEnv', extendEnv ?? true) ? { ...process.env, ...env } : { ...env };
+}
+
+export function checkSignalName(name: string, value: unknown): NodeJS.Signals {
+  if (typeof value === 'string' && Object.hasOwn(constants.signals, value)) return value as NodeJS.Signals;
+  throw new TypeError(`expected \`${name}\` to be the name of a signal such as 'SIGTERM', got ${shown(value)}`);
+}
+
+/** By its shape: a signal of another realm is one too. */
+function isAbortSignal(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+}

@@ -1,0 +1,17 @@
+/** What is to be run, and how: all that a spawn needs, checked and with its defaults. */
+export interface ChildSpec {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly cwd: string | undefined;
+  /** The child's whole environment. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly argv0: string | undefined;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  readonly stdin: 'pipe' | 'ignore';
+  readonly stdout: 'pipe' | 'ignore';
+  readonly stderr: 'pipe' | 'inherit' | 'ignore';
+  readonly killSignal: NodeJS.Signals;
+  /** The child leads a process group of its own, and every signal goes to the whole group. */
+  readonly killTree: boolean;
+}

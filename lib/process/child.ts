@@ -1,0 +1,121 @@
+/** One running program. The only importer of node:child_process. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import type { SpawnError } from '../errors';
+import { trace } from '../trace';
+import type { ChildSpec } from './child-spec';
+import { exitHook, type LiveChild } from './exit-hook';
+import type { ExitStatus } from './exit-status';
+import { explainSpawnFailure } from './spawn-failure';
+
+export class Child implements LiveChild {
+  readonly pid: number;
+  readonly command: string;
+  readonly killSignal: NodeJS.Signals;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  /** undefined while the program runs. */
+  status: ExitStatus | undefined;
+  /** Whether the program is gone and our ends of its pipes are closed. */
+  isClosed = false;
+
+  readonly #process: ChildProcess;
+  readonly #killTree: boolean;
+
+  /**
+   * Starts the program. Whatever the operating system refuses comes through `onFailure`, once and later, never as a
+   * throw; the result is then undefined.
+   */
+  static spawn(spec: ChildSpec, onFailure: (error: SpawnError) => void): Child | undefined {
+    const fail = (cause: unknown): void => void explainSpawnFailure(spec, cause).then(onFailure);
+    try {
+      const { command, args, cwd, env, argv0, uid, gid, stdin, stdout, stderr, killTree } = spec;
+      const child = spawn(command, args, {
+        cwd,
+        env,
+        argv0,
+        uid,
+        gid,
+        stdio: [stdin, stdout, stderr],
+        detached: killTree,
+        windowsHide: true,
+      });
+      if (child.pid !== undefined) return new Child(child, child.pid, spec);
+      child.once('error', fail);
+    } catch (cause) {
+      fail(cause);
+    }
+    return undefined;
+  }
+
+  private constructor(child: ChildProcess, pid: number, { command, killSignal, killTree }: ChildSpec) {
+    this.#process = child;
+    this.#killTree = killTree;
+    this.pid = pid;
+    this.command = command;
+    this.killSignal = killSignal;
+    this.stdin = child.stdin;
+    this.stdout = child.stdout;
+    this.stderr = child.stderr;
+    const startedAt = performance.now();
+    trace.spawn({ command, pid });
+    exitHook.add(this);
+    child.once('exit', (exitCode, signal) => {
+      const durationMs = performance.now() - startedAt;
+      this.status = { exitCode, signal, durationMs };
+      exitHook.delete(this);
+      trace.exit({ command, pid, exitCode, signal, durationMs });
+    });
+    child.once('close', () => (this.isClosed = true));
+    // After a spawn this event means only that a signal could not be sent, which `kill` tells by its result.
+    child.on('error', () => undefined);
+  }
+
+  /** Called once when the program has ended; its output may still be on the way. */
+  onExit(listener: (status: ExitStatus) => void): void {
+    this.#process.once('exit', () => {
+      if (this.status !== undefined) listener(this.status);
+    });
+  }
+
+  /** Called once when the program has ended and our ends of its pipes are closed. */
+  onClose(listener: () => void): void {
+    this.#process.once('close', listener);
+  }
+
+  /** Whether the signal was sent. None goes to a pid that is gone. */
+  kill(signal: NodeJS.Signals): boolean {
+    if (this.status !== undefined) return false;
+    return this.#killTree ? this.#signalGroup(signal) : this.#process.kill(signal);
+  }
+
+  /** Ends what is left of the group of a leader that has just exited; the group keeps the number from reuse till then. */
+  killOrphans(): void {
+    if (this.#killTree) this.#signalGroup('SIGKILL');
+  }
+
+  #signalGroup(signal: NodeJS.Signals): boolean {
+    try {
+      return process.kill(-this.pid, signal);
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Closes our ends of stdin and stdout; descendants that hold the other ends no longer delay the close. stderr is let
+   * go by its own reader (StderrTail): the last words of a child are worth a short wait.
+   */
+  releasePipes(): void {
+    this.stdin?.destroy();
+    this.stdout?.destroy();
+  }
+
+  /** Whether this child keeps the event loop alive. */
+  setRef(isRef: boolean): void {
+    const method = isRef ? 'ref' : 'unref';
+    this.#process[method]();
+    for (const pipe of [this.stdin, this.stdout, this.stderr]) (pipe as Partial<ChildProcess> | null)?.[method]?.();
+  }
+}

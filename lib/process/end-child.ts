@@ -1,0 +1,77 @@
+/** How a child is ended: a ladder of steps, climbed until the child is gone. */
+import { trace } from '../trace';
+import type { Child } from './child';
+
+/** One step, and how long the child is given before the next. */
+export interface Rung {
+  readonly step: 'close stdin' | 'release pipes' | 'give up' | NodeJS.Signals;
+  readonly waitMs: number;
+}
+
+/** A child that outlives SIGKILL is not ours to signal (it changed its user) or hangs in the kernel. */
+const GIVE_UP_AFTER_MS = 1000;
+
+/** At once the end of input and `killSignal`, for the stream that was the child's life is gone; SIGKILL if need be. */
+export function ladder(killSignal: NodeJS.Signals, forceKillAfterMs: number): readonly Rung[] {
+  return [
+    { step: 'close stdin', waitMs: 0 },
+    { step: killSignal, waitMs: forceKillAfterMs },
+    { step: 'SIGKILL', waitMs: 0 },
+    { step: 'release pipes', waitMs: GIVE_UP_AFTER_MS },
+    { step: 'give up', waitMs: 0 },
+  ];
+}
+
+/**
+ * Climbs until the child has exited, then releases our ends of its pipes.
+ * @param done called once: the child is closed, or even SIGKILL did not end it in time.
+ */
+export function endChild(child: Child, rungs: readonly Rung[], done: () => void): void {
+  let timer: NodeJS.Timeout | undefined;
+  let isDone = false;
+  const finish = (): void => {
+    clearTimeout(timer);
+    if (!isDone) done();
+    isDone = true;
+  };
+  if (child.isClosed) {
+    finish();
+    return;
+  }
+  child.onClose(finish);
+  if (child.status !== undefined) {
+    child.releasePipes();
+    return;
+  }
+  child.onExit(() => {
+    clearTimeout(timer);
+    child.killOrphans();
+    child.releasePipes();
+  });
+  const climb = (index: number): void => {
+    const rung = rungs[index];
+    if (rung === undefined) return;
+    trace.end({ command: child.command, pid: child.pid, step: rung.step });
+    take(rung.step, child, finish);
+    if (rung.waitMs === 0) climb(index + 1);
+    else timer = setTimeout(climb, rung.waitMs, index + 1).unref();
+  };
+  climb(0);
+}
+
+function take(step: Rung['step'], child: Child, giveUp: () => void): void {
+  switch (step) {
+    case 'close stdin':
+      child.stdin?.destroy();
+      break;
+    case 'release pipes':
+      child.releasePipes();
+      break;
+    case 'give up':
+      child.setRef(false);
+      giveUp();
+      break;
+    default:
+      child.kill(step);
+  }
+}

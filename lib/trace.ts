@@ -1,0 +1,46 @@
+/**
+ * What happens to children, for people: `NODE_DEBUG=rexport` prints a line for each spawn, exit and step of an ending;
+ * for programs: the diagnostics_channel of the same name carries the same facts as an object. Both cost nothing while
+ * nobody looks. No arguments and no environment are told: secrets live there.
+ */
+import { channel } from 'node:diagnostics_channel';
+import { debuglog } from 'node:util';
+
+export interface SpawnTrace {
+  readonly command: string;
+  readonly pid: number;
+}
+
+export interface ExitTrace extends SpawnTrace {
+  readonly exitCode: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly durationMs: number;
+}
+
+/** One step of ending a child: its stdin closed, a signal sent, our ends of its pipes released. */
+export interface EndTrace extends SpawnTrace {
+  readonly step: string;
+}
+
+const debug = debuglog('rexport');
+const spawnChannel = channel('rexport:spawn');
+const exitChannel = channel('rexport:exit');
+const endChannel = channel('rexport:end');
+
+export const trace = {
+  spawn(facts: SpawnTrace): void {
+    debug('spawn %s pid %d', facts.command, facts.pid);
+    spawnChannel.publish(facts);
+  },
+
+  exit(facts: ExitTrace): void {
+    const { command, pid, exitCode, signal, durationMs } = facts;
+    debug('exit %s pid %d %s after %d ms', command, pid, signal ?? `code ${exitCode}`, Math.round(durationMs));
+    exitChannel.publish(facts);
+  },
+
+  end(facts: EndTrace): void {
+    debug('end %s pid %d: %s', facts.command, facts.pid, facts.step);
+    endChannel.publish(facts);
+  },
+};

@@ -1,0 +1,78 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { expect } from 'chai';
+
+interface MochaReport {
+  passes: { title: string }[];
+  failures: { title: string; err: { message: string } }[];
+}
+
+/** Failures by title; a run of its own, since a leak here would fail this suite. */
+function runFixtures(): Promise<Map<string, string>> {
+  const args = [
+    require.resolve('mocha/bin/mocha.js'),
+    '--no-config',
+    ...['--require', 'ts-node/register/transpile-only'],
+    ...['--require', path.join(__dirname, 'leak-check.ts')],
+    ...['--reporter', 'json'],
+    path.join(__dirname, 'fixtures', 'leaking.ts'),
+  ];
+  return new Promise((resolve, reject) => {
+    const env = { ...process.env, LEAK_CHECK_SETTLE_MS: '500' };
+    execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
+      try {
+        const report = JSON.parse(stdout) as MochaReport;
+        resolve(new Map(report.failures.map(({ title, err }) => [title, err.message])));
+      } catch {
+        reject(new Error(`no report from mocha: ${stderr}`, { cause: error }));
+      }
+    });
+  });
+}
+
+describe('the leak check', () => {
+  let failures: Map<string, string>;
+
+  before('one run of all fixtures', async () => {
+    failures = await runFixtures();
+  });
+
+  it('fails a spec that leaves a child behind, with its command line', function () {
+    if (process.platform !== 'linux') this.skip();
+    expect(failures.get('a child')).to.match(/child process \d+: .* a-leaked-child$/m);
+  });
+
+  it('fails a spec that leaves a descriptor behind, with its target', function () {
+    if (process.platform !== 'linux') this.skip();
+    expect(failures.get('a descriptor')).to.match(/descriptor of .*fixtures\/leaking\.ts$/m);
+  });
+
+  it('fails a spec that leaves timers behind, unref’ed or not, with the lines that made them', () => {
+    expect(failures.get('a timer')?.match(/timer made at .*leaking\.ts:\d+:\d+\)?$/gm)).to.have.length(2);
+  });
+
+  it('fails a spec that leaves listeners on process behind, with the names of the events', () => {
+    expect(failures.get('a listener')).to.include("'SIGWINCH'").and.include("'an-event-of-no-library'");
+  });
+
+  it('fails the run when a suite leaves behind what it made in `before`', () => {
+    expect(failures.get('"after all" hook: afterAll in "{root}"')).to.equal(
+      "left behind:\n  - listener on process for 'SIGCONT'",
+    );
+  });
+
+  it('lets pass a spec that leaves nothing, or clears it in its hooks, or needs a few turns', () => {
+    expect([...failures.keys()]).to.have.members([
+      'a child',
+      'a descriptor',
+      'a timer',
+      'a listener',
+      'keeps its own reason',
+      '"after all" hook: afterAll in "{root}"',
+    ]);
+  });
+
+  it('leaves a spec that fails its own reason', () => {
+    expect(failures.get('keeps its own reason')).to.equal('the reason');
+  });
+});
