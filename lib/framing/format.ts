@@ -157,43 +157,44 @@ class VarintPrefix implements LengthPrefix {
 
 class FixedReader implements LengthReader {
   takenBytes = 0;
+  complete = false;
+  messageBytes = 0;
   #sum = 0;
+  readonly #weights: Weights;
+  readonly #included: number;
 
-  constructor(
-    private readonly weights: Weights,
-    private readonly included: number,
-  ) {}
+  constructor(weights: Weights, included: number) {
+    this.#weights = weights;
+    this.#included = included;
+  }
 
   get expectedBytes(): number {
-    return this.weights.length;
-  }
-
-  get complete(): boolean {
-    return this.takenBytes === this.weights.length;
-  }
-
-  get messageBytes(): number {
-    return this.#sum - this.included;
+    return this.#weights.length;
   }
 
   take(chunk: Uint8Array, at: number, end: number): number {
-    const { weights } = this;
+    const weights = this.#weights;
     let taken = this.takenBytes;
     let sum = this.#sum;
     while (taken < weights.length && at < end) sum += (chunk[at++] ?? 0) * (weights[taken++] ?? 0);
     this.takenBytes = taken;
     this.#sum = sum;
+    if (taken === weights.length) {
+      this.complete = true;
+      this.messageBytes = sum - this.#included;
+    }
     return at;
   }
 
   fault(): string | undefined {
     if (this.#sum > Number.MAX_SAFE_INTEGER) return 'a length of 2^53 bytes or more';
-    if (this.#sum >= this.included) return undefined;
-    return `a length of ${this.#sum} bytes, which is to count the ${this.included} of its own prefix too`;
+    if (this.#sum >= this.#included) return undefined;
+    return `a length of ${this.#sum} bytes, which is to count the ${this.#included} of its own prefix too`;
   }
 
   reset(): void {
     this.takenBytes = 0;
+    this.complete = false;
     this.#sum = 0;
   }
 }

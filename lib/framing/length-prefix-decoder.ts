@@ -124,15 +124,15 @@ export class LengthPrefixDecoder extends Transform {
 
   /** Whether the parser needs another chunk. */
   #handOn(): boolean {
-    while (this.#waitingBytes < MAX_WAITING_BYTES) {
+    // What went straight to a listener never waited.
+    if (this.readableLength === 0) this.#waitingBytes = 0;
+    while (this.#waitingBytes < MAX_WAITING_BYTES || this.readableLength === 0) {
       const message = this.#next();
       if (message === undefined) return this.#failure === undefined;
       this.#waitingBytes += message.length;
       this.#readerWaits = false;
-      const hasRoom = this.push(message);
-      // A message that went straight to a listener never waits.
-      if (this.readableLength === 0) this.#waitingBytes = 0;
-      if (!hasRoom || this.destroyed) return false;
+      // Destroyed by its reader, it holds nothing any more.
+      if (!this.push(message) || this.#held === undefined) return false;
     }
     return false;
   }
