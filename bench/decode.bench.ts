@@ -115,12 +115,15 @@ function question(messageBytes: number, size: number, best: number): Question {
       'bare loop': bareLoop(messageBytes),
       'plain Transform': stream(messageBytes, {}, () => new PlainTransform()),
       'frame-stream': stream(messageBytes, {}, async () => {
-        const { decode } = (await import('frame-stream')) as unknown as { decode(options: object): Transform };
+        const { decode } = (await import('frame-stream')) as unknown as {
+          decode(this: void, options: object): Transform;
+        };
         return decode({ maxSize: 0 });
       }),
       'length-prefixed-stream': stream(messageBytes, varint, async () => {
         // @ts-expect-error it has no declarations
-        const { decode } = ((await import('length-prefixed-stream')) as { default: { decode(): Transform } }).default;
+        const { decode } = ((await import('length-prefixed-stream')) as { default: { decode(this: void): Transform } })
+          .default;
         return decode();
       }),
       'it-length-prefixed': async (work) => {

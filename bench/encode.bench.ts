@@ -56,12 +56,15 @@ function question(messageBytes: number, size: number): Question {
       LengthPrefixEncoder: stream(messageBytes, 4, () => new LengthPrefixEncoder()),
       'two pushes': stream(messageBytes, 4, () => new TwoPush()),
       'frame-stream': stream(messageBytes, 4, async () => {
-        const { encode } = (await import('frame-stream')) as unknown as { encode(options: object): Transform };
+        const { encode } = (await import('frame-stream')) as unknown as {
+          encode(this: void, options: object): Transform;
+        };
         return encode({ maxSize: 0 });
       }),
       'length-prefixed-stream': stream(messageBytes, varintBytes, async () => {
         // @ts-expect-error it has no declarations
-        const { encode } = ((await import('length-prefixed-stream')) as { default: { encode(): Transform } }).default;
+        const { encode } = ((await import('length-prefixed-stream')) as { default: { encode(this: void): Transform } })
+          .default;
         return encode();
       }),
     },
