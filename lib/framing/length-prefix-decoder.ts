@@ -101,6 +101,7 @@ export class LengthPrefixDecoder extends Transform {
       const wasStopped = this.#waitingBytes >= MAX_WAITING_BYTES;
       this.#waitingBytes -= message.length;
       if (wasStopped) this.#pump();
+      if (this.#failure !== undefined && this.readableLength === 0) process.nextTick(() => this.#announce());
     } else if (size !== 0) {
       this.#readerWaits = true;
       this.#failIfAsked();
@@ -155,6 +156,12 @@ export class LengthPrefixDecoder extends Transform {
   #failIfAsked(): void {
     if (this.#failure === undefined || this.readableLength > 0) return;
     if (this.#readerWaits || this.readableFlowing === true || !this.readableDidRead) this.destroy(this.#failure);
+    else process.nextTick(() => this.#announce());
+  }
+
+  /** As at the end of any stream: a reader who waits for the event asks then. */
+  #announce(): void {
+    if (!this.destroyed && this.listenerCount('readable') > 0) this.emit('readable');
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {

@@ -166,6 +166,18 @@ describe('LengthPrefixDecoder', () => {
       expect(await seen).to.deep.equal(['first', TOO_LARGE]);
     });
 
+    it('the error comes to a reader that took the last message and waits for the readable event', async () => {
+      const decoder = new LengthPrefixDecoder();
+      const seen: unknown[] = [];
+      decoder.on('readable', () => seen.push(take(decoder)));
+      const raised = new Promise((resolve) => decoder.once('error', resolve));
+      decoder.write(frames(['last']));
+      await once(decoder, 'readable');
+      decoder.write(Buffer.alloc(4, 0xff));
+      expect(await raised).to.include({ code: TOO_LARGE });
+      expect(seen.map(String)).to.deep.equal(['last', 'null']);
+    });
+
     it('the error comes at once when nobody was given anything', async () => {
       const decoder = new LengthPrefixDecoder();
       decoder.write(Buffer.alloc(4, 0xff));

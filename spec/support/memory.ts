@@ -14,11 +14,21 @@ export async function collectGarbage(): Promise<void> {
 
 /** By how many bytes the ArrayBuffers that are alive have grown after `action`. */
 export async function bytesKeptBy(action: () => void): Promise<number> {
-  await collectGarbage();
-  const before = process.memoryUsage().arrayBuffers;
+  const before = await aliveBytes();
   action();
-  await collectGarbage();
-  return process.memoryUsage().arrayBuffers - before;
+  return (await aliveBytes()) - before;
+}
+
+/** Memory of Buffers is given back by another thread: collect until a collection finds no more. */
+async function aliveBytes(): Promise<number> {
+  let alive = Infinity;
+  let last: number;
+  do {
+    last = alive;
+    await collectGarbage();
+    alive = process.memoryUsage().arrayBuffers;
+  } while (alive < last);
+  return alive;
 }
 
 /** The sizes of all Buffers that `action` reserves. */
