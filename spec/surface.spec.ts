@@ -5,14 +5,30 @@ import * as rexport from '../lib/index';
 
 const values = [
   'AbortError',
+  'BadLengthError',
   'ExitError',
+  'FrameParser',
+  'FrameTruncatedError',
   'InputClosedError',
+  'InvalidMessageError',
+  'LengthPrefixDecoder',
+  'LengthPrefixEncoder',
+  'MessageTooLargeError',
   'PortDuplex',
   'RexPortError',
   'SpawnError',
   'TimeoutError',
+  'encodeFrame',
 ];
-const types = ['ExitStatus', 'PortDuplexOptions'];
+const types = [
+  'ExitStatus',
+  'FrameFormat',
+  'FrameParserOptions',
+  'LengthPrefixDecoderOptions',
+  'LengthPrefixEncoderOptions',
+  'Message',
+  'PortDuplexOptions',
+];
 
 /** Every name that the checker sees in index.ts, values and types. */
 function declaredNames(): string[] {
