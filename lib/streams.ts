@@ -8,5 +8,18 @@
 import type * as node from 'node:stream';
 import userland = require('readable-stream');
 
+/**
+ * Node's declarations make fields of these accessors, and a class may not override a field by an accessor nor reach it
+ * by `super`. Of an interface it may.
+ */
+interface TransformWithAccessors extends node.Transform {
+  readonly writableLength: number;
+  readonly writableNeedDrain: boolean;
+}
+
 export const Duplex = userland.Duplex as unknown as typeof node.Duplex;
 export const Readable = userland.Readable as unknown as typeof node.Readable;
+export const Transform = userland.Transform as unknown as new (
+  options?: node.TransformOptions,
+) => TransformWithAccessors;
+export const addAbortSignal = (userland as unknown as Pick<typeof node, 'addAbortSignal'>).addAbortSignal;

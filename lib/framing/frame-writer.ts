@@ -1,0 +1,146 @@
+import { InvalidMessageError, MessageTooLargeError } from './framing-errors';
+import { type FrameFormat, type LengthPrefix, lengthPrefix } from './format';
+
+/** A message to be sent: text, or the bytes of a Buffer or of any other view. */
+export type Message = string | NodeJS.ArrayBufferView;
+
+/** Up to here a copy costs less than a chunk of its own would. */
+const COPIED_WHOLE_BYTES = 16 * 1024;
+/** What goes along with the header of a longer message, so that no chunk is a header alone. */
+const COPIED_HEAD_BYTES = 1024;
+/** A slab for a trickle of messages: what an idle writer holds. */
+const SMALL_SLAB_BYTES = 8 * 1024;
+/** A slab for a flood: no more than a pipe takes in one write. */
+const SLAB_BYTES = 64 * 1024;
+
+const EMPTY = Buffer.alloc(0);
+const ERLANG_4 = lengthPrefix('encodeFrame', {});
+
+/**
+ * Messages to chunks, many small messages in one chunk. Owns no stream: `write` as many messages as there are, then
+ * `take` what is to be sent.
+ *
+ * A message of at most 16 KiB is copied and the caller may change it after `write`. Of a longer one only the first KiB
+ * is copied: the rest leaves as a view on the caller's memory, which must not change until it has been sent.
+ */
+export class FrameWriter {
+  readonly #prefix: LengthPrefix;
+  /** Filled from the front and never rewound: what was taken from it is in use elsewhere. */
+  #slab = EMPTY;
+  #taken = 0;
+  #filled = 0;
+  #chunks: Buffer[] = [];
+  #pendingBytes = 0;
+  #pendingMessages = 0;
+
+  /** @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other. */
+  constructor(format: FrameFormat = {}) {
+    this.#prefix = lengthPrefix('FrameWriter', format);
+  }
+
+  /** Bytes written and not yet taken, prefixes included. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Messages written and not yet taken. */
+  get pendingMessages(): number {
+    return this.#pendingMessages;
+  }
+
+  /**
+   * Adds one frame. When it throws, nothing was added and the writer is as good as before.
+   * @param encoding of a string; default utf8
+   * @throws MessageTooLargeError
+   * @throws InvalidMessageError
+   */
+  write(message: Message, encoding?: BufferEncoding): void {
+    const bytes = bytesOf(message, encoding);
+    const messageBytes = checkedLength(this.#prefix, bytes);
+    const whole = messageBytes <= COPIED_WHOLE_BYTES;
+    this.#reserve(this.#prefix.maxPrefixBytes + (whole ? messageBytes : COPIED_HEAD_BYTES));
+    const before = this.#filled;
+    const at = this.#prefix.write(this.#slab, before, messageBytes);
+    if (whole) {
+      this.#slab.set(bytes, at);
+      this.#filled = at + messageBytes;
+    } else {
+      const settled = isResizable(bytes) ? Buffer.from(bytes) : bytes;
+      this.#slab.set(settled.subarray(0, COPIED_HEAD_BYTES), at);
+      this.#filled = at + COPIED_HEAD_BYTES;
+      this.#seal();
+      this.#chunks.push(viewOf(settled).subarray(COPIED_HEAD_BYTES));
+    }
+    this.#pendingBytes += at - before + messageBytes;
+    this.#pendingMessages++;
+  }
+
+  /** What is to be sent, in order: chunks of up to 64 KiB, or the rest of a message above 16 KiB. None is empty. */
+  take(): Buffer[] {
+    this.#seal();
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#pendingBytes = 0;
+    this.#pendingMessages = 0;
+    return chunks;
+  }
+
+  #seal(): void {
+    if (this.#filled === this.#taken) return;
+    this.#chunks.push(this.#slab.subarray(this.#taken, this.#filled));
+    this.#taken = this.#filled;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#slab.length - this.#filled >= bytes) return;
+    this.#seal();
+    // A batch that fills one slab is a flood.
+    const usual = this.#chunks.length === 0 ? SMALL_SLAB_BYTES : SLAB_BYTES;
+    this.#slab = Buffer.allocUnsafeSlow(Math.max(usual, bytes));
+    this.#taken = 0;
+    this.#filled = 0;
+  }
+}
+
+/**
+ * One message as one frame, in memory of its own.
+ * @throws MessageTooLargeError
+ * @throws InvalidMessageError
+ * @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other.
+ */
+export function encodeFrame(message: Message, format?: FrameFormat): Buffer {
+  const prefix = format === undefined ? ERLANG_4 : lengthPrefix('encodeFrame', format);
+  const bytes = bytesOf(message);
+  const messageBytes = checkedLength(prefix, bytes);
+  const frame = Buffer.allocUnsafe(prefix.maxPrefixBytes + messageBytes);
+  const at = prefix.write(frame, 0, messageBytes);
+  frame.set(bytes, at);
+  return frame.subarray(0, at + messageBytes);
+}
+
+function checkedLength({ maxMessageBytes }: LengthPrefix, { byteLength }: Uint8Array): number {
+  if (byteLength > maxMessageBytes) throw new MessageTooLargeError({ messageBytes: byteLength, maxMessageBytes });
+  return byteLength;
+}
+
+function bytesOf(message: Message, encoding?: BufferEncoding): Uint8Array {
+  // The length is taken from the encoded bytes: `Buffer.byteLength` only estimates base64.
+  if (typeof message === 'string') return Buffer.from(message, encoding);
+  if (!ArrayBuffer.isView(message)) throw new InvalidMessageError(message);
+  try {
+    // Memory that was transferred or shrunk away reads as length 0, like an empty message; only a method tells.
+    if (message.byteLength === 0 && 'at' in message) message.at(0);
+    return message instanceof Uint8Array ? message : viewOf(message);
+  } catch (cause) {
+    throw new InvalidMessageError(message, { cause });
+  }
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: NodeJS.ArrayBufferView): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+/** Whether the bytes may still be cut off after their number was announced. */
+function isResizable({ buffer }: Uint8Array): boolean {
+  return 'resizable' in buffer && buffer.resizable === true;
+}
