@@ -18,7 +18,8 @@ export class RexPortError extends Error {
   }
 }
 
-function shortened(command: string): string {
+/** A name as it reads in a sentence: it may be as long as the caller likes. */
+export function shortened(command: string): string {
   if (command.length <= COMMAND_IN_MESSAGE_CHARACTERS) return command;
   return `${command.slice(0, COMMAND_IN_MESSAGE_CHARACTERS)}...`;
 }

@@ -40,8 +40,9 @@ export interface PortDuplexOptions {
   /** How many milliseconds later SIGKILL follows. Default 5000. */
   readonly forceKillAfterMs?: number | undefined;
   /**
-   * Ends the child's descendants with it. The child then leads a process group of its own, so Ctrl-C in the terminal
-   * reaches it only through this process. A descendant that calls setsid(2) escapes. Not on Windows. Default false.
+   * Ends the child's descendants with the port, also those that it left behind. The child then leads a process group of
+   * its own, so Ctrl-C in the terminal reaches it only through this process. A descendant that calls setsid(2) escapes.
+   * Not on Windows. Default false.
    */
   readonly killTree?: boolean | undefined;
   /** Bytes buffered on either side before back-pressure. Default 64 KiB. */

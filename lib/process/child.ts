@@ -22,6 +22,7 @@ export class Child implements LiveChild {
 
   readonly #process: ChildProcess;
   readonly #killTree: boolean;
+  #hasOrphans = false;
 
   /**
    * Starts the program. Whatever the operating system refuses comes through `onFailure`, once and later, never as a
@@ -64,6 +65,7 @@ export class Child implements LiveChild {
     child.once('exit', (exitCode, signal) => {
       const durationMs = performance.now() - startedAt;
       this.status = { exitCode, signal, durationMs };
+      this.#hasOrphans = killTree && this.#signalGroup(0);
       exitHook.delete(this);
       trace.exit({ command, pid, exitCode, signal, durationMs });
     });
@@ -90,12 +92,14 @@ export class Child implements LiveChild {
     return this.#killTree ? this.#signalGroup(signal) : this.#process.kill(signal);
   }
 
-  /** Ends what is left of the group of a leader that has just exited; the group keeps the number from reuse till then. */
+  /** Ends what the leader left of its group when it exited; a group in use keeps its number from being given anew. */
   killOrphans(): void {
-    if (this.#killTree) this.#signalGroup('SIGKILL');
+    if (this.#hasOrphans) this.#signalGroup('SIGKILL');
+    this.#hasOrphans = false;
   }
 
-  #signalGroup(signal: NodeJS.Signals): boolean {
+  /** @param signal 0 asks only whether anybody is there */
+  #signalGroup(signal: NodeJS.Signals | 0): boolean {
     try {
       return process.kill(-this.pid, signal);
     } catch {

@@ -34,6 +34,7 @@ export function endChild(child: Child, rungs: readonly Rung[], done: () => void)
     if (!isDone) done();
     isDone = true;
   };
+  if (child.status !== undefined) child.killOrphans();
   if (child.isClosed) {
     finish();
     return;

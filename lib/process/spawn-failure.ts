@@ -5,20 +5,23 @@
 import { constants } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
-import { SpawnError } from '../errors';
+import { getSystemErrorMap } from 'node:util';
+import { SpawnError, shortened } from '../errors';
 import { shown } from '../options';
 import type { ChildSpec } from './child-spec';
 
 /** Linux reads at most this much of a `#!` line (BINPRM_BUF_SIZE). */
 const SHEBANG_BYTES = 256;
 
+/** Never rejects: where nothing can be found out it says what the system says. */
 export async function explainSpawnFailure(spec: ChildSpec, cause: unknown): Promise<SpawnError> {
-  const code = String((cause as NodeJS.ErrnoException).code);
+  const { code = '', errno = 0, message } = cause as NodeJS.ErrnoException;
   // Node's error carries the arguments; secrets live there, so they are kept out of logs.
   Object.defineProperty(cause, 'spawnargs', { enumerable: false });
   const culprit = await findCulprit(spec, code).catch(() => undefined);
+  const words = culprit ?? getSystemErrorMap().get(errno)?.[1] ?? message;
   const { command, cwd } = spec;
-  return new SpawnError({ command, cwd, culprit: `${culprit ?? (cause as Error).message} (${code})`, cause });
+  return new SpawnError({ command, cwd, culprit: `${words} (${code})`, cause });
 }
 
 async function findCulprit(spec: ChildSpec, code: string): Promise<string | undefined> {
@@ -27,6 +30,9 @@ async function findCulprit(spec: ChildSpec, code: string): Promise<string | unde
     case 'EACCES':
     case 'ENOTDIR':
       return (await blameDirectory(spec)) ?? (await blameProgram(spec, code));
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+      return blameDirectory(spec);
     case 'E2BIG':
       return blameSize(spec);
     case 'EMFILE':
@@ -35,6 +41,7 @@ async function findCulprit(spec: ChildSpec, code: string): Promise<string | unde
     case 'EAGAIN':
       return 'the limit of processes is reached';
     case 'EPERM':
+      if (spec.uid === undefined && spec.gid === undefined) return undefined;
       return `this process may not become uid ${spec.uid ?? 'unchanged'}, gid ${spec.gid ?? 'unchanged'}`;
     default:
       return undefined;
@@ -43,17 +50,23 @@ async function findCulprit(spec: ChildSpec, code: string): Promise<string | unde
 
 async function blameDirectory({ cwd }: ChildSpec): Promise<string | undefined> {
   if (cwd === undefined) return undefined;
-  const found = await stat(cwd).catch(() => undefined);
-  if (found === undefined) return `its working directory does not exist: ${cwd}`;
-  if (!found.isDirectory()) return `its working directory is no directory: ${cwd}`;
-  const mayEnter = await isAllowed(cwd, constants.X_OK);
-  return mayEnter ? undefined : `its working directory may not be entered: ${cwd}`;
+  const problem = await stat(cwd).then(
+    async (found) => {
+      if (!found.isDirectory()) return 'is no directory';
+      return (await isAllowed(cwd, constants.X_OK)) ? undefined : 'may not be entered';
+    },
+    (error: unknown) => ((error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be reached'),
+  );
+  return problem && `its working directory ${problem}: ${shortened(cwd)}`;
 }
 
 async function blameProgram(spec: ChildSpec, code: string): Promise<string> {
   const file = await findProgram(spec);
   if (file === undefined) {
-    return spec.command.includes('/') ? 'there is no such file' : 'there is no program of that name on the PATH';
+    if (code === 'EACCES') return 'a directory on the way to it may not be entered';
+    if (spec.command.includes('/')) return 'there is no such file';
+    if (spec.env.PATH === undefined) return 'its environment has no PATH to find it on';
+    return 'there is no program of that name on the PATH';
   }
   if ((await stat(file)).isDirectory()) return `${file} is a directory`;
   if (!(await isAllowed(file, constants.X_OK))) return `${file} is not executable`;
@@ -65,7 +78,7 @@ async function blameProgram(spec: ChildSpec, code: string): Promise<string> {
 
 /** The first file that the search of execvp(3) would have met. */
 async function findProgram({ command, cwd = '.', env }: ChildSpec): Promise<string | undefined> {
-  const folders = command.includes('/') ? [''] : (env.PATH ?? '/usr/local/bin:/bin:/usr/bin').split(delimiter);
+  const folders = command.includes('/') ? [''] : (env.PATH?.split(delimiter) ?? []);
   for (const folder of folders) {
     const file = join(folder, command);
     const path = isAbsolute(file) ? file : resolve(cwd, file);
@@ -85,14 +98,25 @@ async function readInterpreter(file: string): Promise<string | undefined> {
 }
 
 function blameSize({ args, env }: ChildSpec): string {
-  const sizes = args.map((arg) => Buffer.byteLength(arg));
-  const longest = sizes.reduce((most, size) => Math.max(most, size), 0);
-  const argsBytes = sizes.reduce((sum, size) => sum + size + 1, 0);
-  const envBytes = Object.entries(env).reduce((sum, [key, value = '']) => sum + Buffer.byteLength(key + value) + 2, 0);
+  const variables = Object.entries(env).flatMap(([key, value]) => (value === undefined ? [] : `${key}=${value}`));
+  const [arg, variable] = [measure(args), measure(variables)];
+  const longest = `the longest, args[${arg.index}], has ${arg.longest}`;
+  const count = args.length === 0 ? 'no arguments' : `${args.length} arguments of ${arg.total} bytes (${longest})`;
   return (
-    `${args.length} arguments of ${argsBytes} bytes (the longest is args[${sizes.indexOf(longest)}] with ${longest}) ` +
-    `and an environment of ${envBytes} bytes are more than the system takes`
+    `${count} and an ` +
+    `environment of ${variable.total} bytes (the longest variable has ${variable.longest}) are more than the system takes`
   );
+}
+
+function measure(texts: readonly string[]): { total: number; longest: number; index: number } {
+  const result = { total: 0, longest: 0, index: 0 };
+  for (const [index, text] of texts.entries()) {
+    const bytes = Buffer.byteLength(text);
+    // the system ends each with a NUL
+    result.total += bytes + 1;
+    if (bytes > result.longest) Object.assign(result, { longest: bytes, index });
+  }
+  return result;
 }
 
 async function isAllowed(path: string, mode: number): Promise<boolean> {

@@ -76,14 +76,16 @@ export class StderrTail {
     this.#onDone();
   }
 
-  /** The last bytes as text; what is cut off is cut at a line's border where there is one. */
+  /** The last bytes as text; what is cut off is cut at the border of a line where there is one. */
   text(): string {
     const ring = this.#ring;
     if (ring === undefined) return '';
-    if (this.#bytesSeen <= ring.length) return ring.toString('utf8', 0, this.#bytesSeen);
+    if (this.#bytesSeen <= this.#limitBytes) return ring.toString('utf8', 0, this.#bytesSeen);
     const start = this.#bytesSeen % ring.length;
     const tail = Buffer.concat([ring.subarray(start), ring.subarray(0, start)]);
-    return tail.toString('utf8', tail.indexOf(NEWLINE) + 1);
+    const border = tail.indexOf(NEWLINE);
+    const lines = tail.toString('utf8', border + 1);
+    return border !== -1 && lines.trim() !== '' ? lines : withinLine(tail.subarray(1));
   }
 
   #take(chunk: Buffer): void {
@@ -95,11 +97,18 @@ export class StderrTail {
 
   #keep(chunk: Buffer): void {
     if (this.#limitBytes === 0) return;
-    const ring = (this.#ring ??= Buffer.allocUnsafeSlow(this.#limitBytes));
+    // One byte more than is asked for: it tells whether the rest begins with a line.
+    const ring = (this.#ring ??= Buffer.allocUnsafeSlow(this.#limitBytes + 1));
     const kept = chunk.subarray(Math.max(0, chunk.length - ring.length));
     const position = (this.#bytesSeen + chunk.length - kept.length) % ring.length;
     const untilEnd = kept.copy(ring, position);
     kept.copy(ring, 0, untilEnd);
     this.#bytesSeen += chunk.length;
   }
+}
+
+/** Bytes that were cut off somewhere, as text from the first whole character on. */
+function withinLine(bytes: Buffer): string {
+  const start = bytes.findIndex((byte) => (byte & 0b1100_0000) !== 0b1000_0000);
+  return start === -1 ? '' : bytes.toString('utf8', start);
 }

@@ -1,0 +1,35 @@
+/** What the specs ask about other processes. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A zombie is dead: whoever should have buried it may be gone itself. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  if (process.platform !== 'linux') return true;
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !'ZX'.includes(stat.charAt(stat.lastIndexOf(')') + 2));
+  } catch {
+    return false;
+  }
+}
+
+/** Waits until the condition holds; at most so long. @returns whether it came to hold */
+export async function until(condition: () => boolean, withinMs = 1000): Promise<boolean> {
+  const deadline = performance.now() + withinMs;
+  while (!condition()) {
+    if (performance.now() > deadline) return false;
+    await delay(5);
+  }
+  return true;
+}
+
+/** Those of the processes that are still there after so long. */
+export async function survivors(pids: readonly number[], withinMs = 1000): Promise<number[]> {
+  await until(() => !pids.some(isAlive), withinMs);
+  return pids.filter(isAlive);
+}
