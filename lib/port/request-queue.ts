@@ -1,5 +1,8 @@
 import type { Request, RequestHolder, RequestPhase } from './request';
 
+/** So many settled ones may lie among the waiting, and once as many as wait. */
+const MAX_SETTLED = 64;
+
 /** Requests that wait for a child, first come first. One that was settled meanwhile is passed over. */
 export class RequestQueue implements RequestHolder {
   #requests: Request[] = [];
@@ -44,7 +47,7 @@ export class RequestQueue implements RequestHolder {
   }
 
   takeAll(): Request[] {
-    const waiting = this.#requests.slice(this.#first).filter((request) => !request.isSettled);
+    const waiting = this.#waiting();
     this.#requests = [];
     this.#first = 0;
     this.#length = 0;
@@ -52,14 +55,22 @@ export class RequestQueue implements RequestHolder {
   }
 
   forEach(visit: (request: Request) => void): void {
-    for (const request of this.#requests.slice(this.#first)) visit(request);
+    for (const request of this.#waiting()) visit(request);
   }
 
+  /** Where the first waits for long, those behind it that come and give up must not pile up. */
   abandoned(): void {
     this.#length -= 1;
+    if (this.#requests.length - this.#first <= 2 * this.#length + MAX_SETTLED) return;
+    this.#requests = this.#waiting();
+    this.#first = 0;
   }
 
   phaseOf(): RequestPhase {
     return 'queue';
+  }
+
+  #waiting(): Request[] {
+    return this.#requests.slice(this.#first).filter((request) => !request.isSettled);
   }
 }
