@@ -14,6 +14,11 @@ export class InFlight {
     return this.#written.length + this.#unwritten.length;
   }
 
+  /** Whether the child has a reply to give, wanted or not. */
+  get isOwed(): boolean {
+    return this.#written.length > 0;
+  }
+
   get isBatchOut(): boolean {
     return this.#batchLength > 0;
   }

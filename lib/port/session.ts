@@ -103,14 +103,13 @@ export class Session implements RequestHolder {
 
   abandoned(request: Request, reason: 'timeout' | 'abort'): void {
     const inFlight = this.#inFlight;
-    if (inFlight.isWritten(request)) {
-      const isWanted = inFlight.written.length + inFlight.unwritten.length > 0;
-      // The late reply of a request would answer the next one; that of an aborted one comes soon, and is swallowed.
-      if (reason === 'timeout') this.end('ended', this.#endedFor('another request timed out', request.error));
-      else if (!isWanted) this.end('ended', this.#endedFor('its last request was aborted'));
-    } else {
-      this.#events.progressed(0);
-    }
+    const isWritten = inFlight.isWritten(request);
+    const isWanted = inFlight.written.length + inFlight.unwritten.length > 0;
+    // The late reply of a request would answer the next one; that of an aborted one comes soon, and is swallowed.
+    if (isWritten && reason === 'timeout')
+      this.end('ended', this.#endedFor('another request timed out', request.error));
+    else if (!isWanted && inFlight.isOwed) this.end('ended', this.#endedFor('its last request was aborted'));
+    else if (!isWritten) this.#events.progressed(0);
   }
 
   phaseOf(request: Request): RequestPhase {
