@@ -1,5 +1,5 @@
 /** A stage of a pipeline over anything that answers requests. */
-import { RexPortError } from '../errors';
+import { AbortError, RexPortError } from '../errors';
 import { boolean, integer, refuseUnknown, shown } from '../options';
 import { Duplex } from '../streams';
 import type { RequestOptions } from './request';
@@ -7,6 +7,8 @@ import type { RequestOptions } from './request';
 /** What a transform asks: a Port, a PortPool, or your own. */
 export interface Requester<Request, Reply> {
   request(message: Request, options?: RequestOptions): Promise<Reply>;
+  /** What it is rejected with while this is `closing` or `closed` may be meant for all requests. */
+  readonly state?: string;
 }
 
 export interface TransformOptions<Request, Reply> {
@@ -16,8 +18,8 @@ export interface TransformOptions<Request, Reply> {
   readonly ordered?: boolean | undefined;
   /**
    * Takes a message that failed by its own fault (the child died of it or was too slow, it was too large, `encode` or
-   * `decode` threw), and gives what goes on in its place, or undefined for nothing. Without it, or if it throws, the
-   * failure destroys the stage. A port that is broken or closed always does.
+   * `decode` threw, the reply was null or undefined), and gives what goes on in its place, or undefined for nothing.
+   * Without it, or if it throws, the failure destroys the stage. A port that is broken or closed always does.
    */
   readonly onError?: ((error: Error, message: Request) => Reply | undefined | Promise<Reply | undefined>) | undefined;
   /** As for a single request. */
@@ -28,14 +30,16 @@ export interface TransformOptions<Request, Reply> {
 
 type Callback = (error?: Error | null) => void;
 
+/** A message's place in what is handed on. */
 interface Slot {
   isDone: boolean;
-  /** What is handed on; none where the message was dropped. */
+  /** None where the message was dropped. */
   reply?: unknown;
 }
 
 /** So many replies per request in flight may wait for an earlier one: with fewer, one slow row holds all others up. */
 const WINDOW = 16;
+const MAX_DELAY_MS = 2 ** 31 - 1;
 const KEYS = ['concurrency', 'ordered', 'onError', 'idempotent', 'timeoutMs'] as const;
 /** Failures of the port, not of one message. */
 const FATAL_CODES: readonly unknown[] = ['ERR_REXPORT_BROKEN', 'ERR_REXPORT_CLOSED', 'ERR_REXPORT_QUEUE_FULL'];
@@ -49,10 +53,9 @@ export class RequestTransform<Request, Reply> extends Duplex {
   readonly #abort = new AbortController();
   readonly #requestOptions: RequestOptions;
   #inFlight = 0;
-  /** Messages whose place in the order is not reached yet. */
+  /** In the order in which they are handed on, from `#first`; unordered, those that are done. */
   #slots: Slot[] = [];
-  /** Replies that wait for the reader. */
-  #ready: Slot[] = [];
+  #first = 0;
   #isWanted = false;
   #heldWrite: Callback | undefined;
   #heldFinal: Callback | undefined;
@@ -61,7 +64,7 @@ export class RequestTransform<Request, Reply> extends Duplex {
   constructor(requester: Requester<Request, Reply>, capacity: number, options: TransformOptions<Request, Reply>) {
     refuseUnknown('transform', options, KEYS);
     super({ objectMode: true });
-    const { concurrency, ordered = true, onError, idempotent, timeoutMs } = options;
+    const { concurrency, ordered = true, onError, idempotent = false, timeoutMs } = options;
     if (onError !== undefined && typeof onError !== 'function') {
       throw new TypeError(`expected \`onError\` to be a function, got ${shown(onError)}`);
     }
@@ -69,12 +72,13 @@ export class RequestTransform<Request, Reply> extends Duplex {
     this.#onError = onError;
     this.#concurrency = integer('concurrency', concurrency ?? capacity, 1, Number.MAX_SAFE_INTEGER);
     this.#isOrdered = boolean('ordered', ordered);
-    this.#requestOptions = { idempotent, timeoutMs, signal: this.#abort.signal };
+    if (timeoutMs !== undefined) integer('timeoutMs', timeoutMs, 1, MAX_DELAY_MS);
+    this.#requestOptions = { idempotent: boolean('idempotent', idempotent), timeoutMs, signal: this.#abort.signal };
   }
 
   override _write(message: Request, _encoding: BufferEncoding, callback: Callback): void {
     const slot: Slot = { isDone: false };
-    this.#slots.push(slot);
+    if (this.#isOrdered) this.#slots.push(slot);
     this.#inFlight += 1;
     void this.#ask(message, slot);
     if (this.#hasRoom) callback();
@@ -98,63 +102,79 @@ export class RequestTransform<Request, Reply> extends Duplex {
     callback(error);
   }
 
+  get #waiting(): number {
+    return this.#slots.length - this.#first;
+  }
+
   get #hasRoom(): boolean {
-    const waiting = this.#slots.length + this.#ready.length;
-    return this.#inFlight < this.#concurrency && waiting < this.#concurrency * WINDOW;
+    return this.#inFlight < this.#concurrency && this.#waiting < this.#concurrency * WINDOW;
   }
 
   async #ask(message: Request, slot: Slot): Promise<void> {
     try {
       slot.reply = await this.#answer(message);
-      this.#done(slot);
     } catch (error) {
       this.destroy(error as Error);
+      return;
     }
+    slot.isDone = true;
+    if (!this.#isOrdered) this.#slots.push(slot);
+    this.#inFlight -= 1;
+    this.#handOn();
   }
 
   /** @returns undefined for a message that is dropped */
   async #answer(message: Request): Promise<Reply | undefined> {
     try {
       const reply = await this.#requester.request(message, this.#requestOptions);
-      if ((reply as unknown) !== null && reply !== undefined) return reply;
+      if (!isNothing(reply)) return reply;
+      throw new TypeError(`expected a reply that is neither null nor undefined, got ${shown(reply)}`);
     } catch (error) {
-      if (this.#onError === undefined || this.destroyed || isFatal(error)) throw error;
-      return await this.#onError(error as Error, message);
+      if (this.#onError === undefined || this.destroyed || this.#isFatal(error)) throw error;
+      const replacement = await this.#onError(error as Error, message);
+      if (replacement !== undefined && isNothing(replacement)) {
+        throw new TypeError('expected `onError` to give a reply or undefined, got null', { cause: error });
+      }
+      return replacement;
     }
-    // It would end the stream in silence.
-    throw new TypeError('expected `decode` to give a reply, got null or undefined');
   }
 
-  #done(slot: Slot): void {
-    this.#inFlight -= 1;
-    slot.isDone = true;
-    if (this.#isOrdered) {
-      const first = this.#slots.findIndex((other) => !other.isDone);
-      this.#ready.push(...this.#slots.splice(0, first === -1 ? this.#slots.length : first));
-    } else {
-      this.#slots.splice(this.#slots.indexOf(slot), 1);
-      this.#ready.push(slot);
-    }
-    this.#handOn();
+  /** Whether it is no failure of one message. A port is destroyed with whatever its owner likes. */
+  #isFatal(error: unknown): boolean {
+    if (error instanceof AbortError) return true;
+    if (error instanceof RexPortError) return FATAL_CODES.includes(error.code);
+    return this.#requester.state === 'closing' || this.#requester.state === 'closed';
   }
 
   #handOn(): void {
-    while (this.#isWanted && this.#ready.length > 0) {
-      const reply = this.#ready.shift()?.reply;
-      if (reply !== undefined) this.#isWanted = this.push(reply);
-    }
+    this.#pushReady();
     if (this.#hasRoom) {
       const held = this.#heldWrite;
       this.#heldWrite = undefined;
       held?.();
     }
-    if (this.#heldFinal === undefined || this.#slots.length + this.#ready.length > 0) return;
+    if (this.#heldFinal === undefined || this.#inFlight + this.#waiting > 0) return;
     this.push(null);
     this.#heldFinal();
     this.#heldFinal = undefined;
   }
+
+  #pushReady(): void {
+    for (let slot = this.#slots[this.#first]; slot?.isDone; slot = this.#slots[this.#first]) {
+      // What was dropped needs no reader.
+      if (slot.reply !== undefined && !this.#isWanted) break;
+      this.#first += 1;
+      if (slot.reply !== undefined) this.#isWanted = this.push(slot.reply);
+    }
+    // What was passed is let go in large steps: a shift of a long array copies it.
+    if (this.#first >= 1024 || this.#first === this.#slots.length) {
+      this.#slots = this.#slots.slice(this.#first);
+      this.#first = 0;
+    }
+  }
 }
 
-function isFatal(error: unknown): boolean {
-  return error instanceof RexPortError && FATAL_CODES.includes(error.code);
+/** It would end a stream in silence. */
+function isNothing(reply: unknown): boolean {
+  return reply === null || reply === undefined;
 }

@@ -26,10 +26,13 @@ describe('json', () => {
     type Row = { name: string };
     type Score = { score: number };
     const scored = new Port<Row, Score>('cat', { ...json });
-    expectTypeOf(scored.request).parameter(0).toEqualTypeOf<Row>();
-    expectTypeOf(scored.request).returns.resolves.toEqualTypeOf<Score>();
-    expectTypeOf(new Port('cat', { ...json }).request).returns.resolves.toBeUnknown();
-    expectTypeOf(new Port('cat').request).returns.resolves.toEqualTypeOf<Buffer>();
+    expectTypeOf<typeof scored.request>().parameter(0).toEqualTypeOf<Row>();
+    expectTypeOf<typeof scored.request>().returns.resolves.toEqualTypeOf<Score>();
+    const unsaid = new Port('cat', { ...json });
+    expectTypeOf<typeof unsaid.request>().returns.resolves.toBeUnknown();
+    const plain = new Port('cat');
+    expectTypeOf<typeof plain.request>().returns.resolves.toEqualTypeOf<Buffer>();
+    for (const port of [scored, unsaid, plain]) expect(port.state).to.equal('idle');
   });
 
   it('fails one request by what cannot be encoded or decoded, and the port goes on', async () => {
