@@ -126,8 +126,15 @@ export class Session implements RequestHolder {
   }
 
   #flush(): void {
-    if (this.#inFlight.isBatchOut || this.#isOver) return;
-    const chunks = this.#inFlight.writeBatch(this.#writer);
+    // A child that has closed a pipe is dying: what it was not given goes to the next.
+    if (this.#inFlight.isBatchOut || !this.#isReady || this.#isOver) return;
+    const { length } = this.#inFlight;
+    this.#write(this.#inFlight.writeBatch(this.#writer));
+    // What could not be framed, or was given up, has made room.
+    if (this.#inFlight.length < length) this.#events.progressed(0);
+  }
+
+  #write(chunks: Buffer[]): void {
     const last = chunks.pop();
     if (last === undefined) return;
     const port = this.#port;
