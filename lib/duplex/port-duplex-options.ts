@@ -102,9 +102,7 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
   if (!Array.isArray(args)) throw new TypeError(`expected \`args\` to be an array, got ${kindOf(args)}`);
   refuseUnknown('PortDuplex', options, PORT_DUPLEX_KEYS);
   const { signal, timeoutMs, successCodes = [0] } = options;
-  if (signal !== undefined && !isAbortSignal(signal)) {
-    throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(signal)}`);
-  }
+  checkSignal(signal);
   if (!Array.isArray(successCodes)) {
     throw new TypeError(`expected \`successCodes\` to be an array of exit codes, got ${shown(successCodes)}`);
   }
@@ -174,6 +172,8 @@ export function checkSignalName(name: string, value: unknown): NodeJS.Signals {
 }
 
 /** By its shape: a signal of another realm is one too. */
-function isAbortSignal(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+export function checkSignal(value: unknown): void {
+  if (value === undefined) return;
+  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) return;
+  throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(value)}`);
 }

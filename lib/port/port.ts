@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
+import { checkSignal } from '../duplex/port-duplex-options';
 import type { Message } from '../framing/frame-writer';
-import { integer, refuseUnknown } from '../options';
+import { boolean, integer, refuseUnknown } from '../options';
 import type { ExitStatus } from '../process/exit-status';
 import { Dispatcher, type PortState } from './dispatcher';
 import type { Generation, Restart } from './lane-events';
@@ -121,5 +122,8 @@ export class Port<Request = Message, Reply = Buffer> extends EventEmitter<PortEv
 
 function checkRequestOptions(options: RequestOptions): void {
   refuseUnknown('request', options, ['signal', 'timeoutMs', 'idempotent']);
-  if (options.timeoutMs !== undefined) integer('timeoutMs', options.timeoutMs, 1, 2 ** 31 - 1);
+  const { signal, timeoutMs, idempotent } = options;
+  checkSignal(signal);
+  if (timeoutMs !== undefined) integer('timeoutMs', timeoutMs, 1, 2 ** 31 - 1);
+  if (idempotent !== undefined) boolean('idempotent', idempotent);
 }
