@@ -47,14 +47,14 @@ export class Dispatcher {
     const laneEvents: LaneEvents = {
       ...events,
       broken: (error) => {
-        if (this.#isBroken) this.#rejectQueued(error);
+        if (this.#brokenBy !== undefined) this.#rejectQueued(error);
         events.broken(error);
       },
       progressed: (replies) => {
         if (replies > 0) this.#silenceTimer?.refresh();
         this.#pump();
       },
-      handBack: (requests) => this.#queue.putBack(requests),
+      handBack: (requests) => this.#putBack(requests),
       cleared: () => this.#queue.forEach((request) => (request.crashes = 0)),
     };
     this.#lanes = Array.from({ length: settings.size }, (_, index) => new Lane(index, settings, laneEvents));
@@ -121,7 +121,7 @@ export class Dispatcher {
 
   destroy(error: Error = new ClosedError(this.#settings.command)): Promise<void> {
     this.#isDestroyed = true;
-    this.#setKeepAlive(true);
+    if (!this.#isClosed) this.#setKeepAlive(true);
     clearTimeout(this.#silenceTimer);
     const gone = Promise.all(this.#lanes.map((lane) => lane.destroy(error)));
     this.#rejectQueued(error);
@@ -146,15 +146,15 @@ export class Dispatcher {
     this.#keepAlive = undefined;
   }
 
-  get #isBroken(): boolean {
-    return this.#lanes.every((lane) => lane.state === 'broken');
+  get #brokenBy(): Error | undefined {
+    return this.#lanes.every((lane) => lane.state === 'broken') ? this.#lanes[0]?.brokenBy : undefined;
   }
 
   #refusal(signal: AbortSignal | undefined): Error | undefined {
     const { command, maxQueue } = this.#settings;
     if (this.#closing !== undefined || this.#isDestroyed) return new ClosedError(command);
     if (signal?.aborted) return new AbortError(signal);
-    if (this.#isBroken) return this.#lanes[0]?.brokenBy;
+    if (this.#brokenBy !== undefined) return this.#brokenBy;
     const limit = this.capacity + maxQueue;
     return this.pending >= limit ? new QueueFullError({ command, limit }) : undefined;
   }
@@ -175,6 +175,12 @@ export class Dispatcher {
     this.#keepAlive ??= setInterval(() => undefined, FOREVER_MS);
     if (isNeeded) this.#keepAlive.ref();
     else this.#keepAlive.unref();
+  }
+
+  /** A child on its way out may die after the port broke: nobody would take what it held. */
+  #putBack(requests: readonly Request[]): void {
+    this.#queue.putBack(requests);
+    if (this.#brokenBy !== undefined) this.#rejectQueued(this.#brokenBy);
   }
 
   #rejectQueued(error: Error): void {
