@@ -3,7 +3,7 @@ import { SpawnError } from '../errors';
 import { settleAfterDeath } from './after-death';
 import { BrokenError } from './port-errors';
 import type { Request } from './request';
-import type { Generation, LaneEvents } from './lane-events';
+import type { Generation, LaneEvents, Restart } from './lane-events';
 import { RestartPolicy, type RestartOptions } from './restart-policy';
 import { Session } from './session';
 import type { SessionEnd, SessionSettings } from './session-events';
@@ -36,6 +36,8 @@ export class Lane {
   /** Started to take the place of the current one. */
   #next: Session | undefined;
   #leaving: Session | undefined;
+  /** It was to be replaced while the one before was still leaving. */
+  #isReplacementDue = false;
   readonly #alive = new Set<Session>();
   #backoffTimer: NodeJS.Timeout | undefined;
   #ageTimer: NodeJS.Timeout | undefined;
@@ -79,11 +81,13 @@ export class Lane {
     this.start();
   }
 
-  /** Starts the next child; once it is up, the current one takes no more, finishes and leaves. One at a time. */
+  /** Starts the next child; once it is up, the current one takes no more, finishes and leaves. One after another. */
   replace(): void {
-    if (this.state !== 'ready' || this.#next !== undefined || this.#leaving !== undefined) return;
+    if (this.state !== 'ready' || this.#next !== undefined) return;
+    this.#isReplacementDue = this.#leaving !== undefined;
+    if (this.#isReplacementDue) return;
     this.#next = this.#open();
-    this.#restarting(0);
+    this.#restarting({ generation: this.#generation, delayMs: 0 });
   }
 
   /** The children finish what they have and leave at the end of their input. */
@@ -115,10 +119,7 @@ export class Lane {
     this.#generation += 1;
     const session: Session = new Session(this.#generation, this.#settings, {
       spawned: () => this.#spawned(session),
-      progressed: (replies) => {
-        if (replies > 0) this.#policy.answered();
-        this.#events.progressed(replies);
-      },
+      progressed: (replies) => this.#events.progressed(replies),
       unexpected: (message) => this.#events.unexpected(this.#describe(session), message),
       exited: (status) => this.#events.exited(this.#describe(session), status),
       ended: (end) => this.#ended(session, end),
@@ -154,11 +155,14 @@ export class Lane {
 
   #sessionClosed(session: Session): void {
     this.#alive.delete(session);
-    if (session === this.#leaving) this.#leaving = undefined;
+    if (session !== this.#leaving) return;
+    this.#leaving = undefined;
+    if (this.#isReplacementDue) this.replace();
   }
 
   #ended(session: Session, end: SessionEnd): void {
     const isPoison = this.#settle(end);
+    if (end.hasAnswered) this.#policy.answered();
     if (session === this.#current) this.#lostCurrent(end, isPoison);
     else if (session === this.#next) this.#lostNext();
     this.#events.progressed(0);
@@ -166,6 +170,7 @@ export class Lane {
 
   #lostCurrent(end: SessionEnd, isPoison: boolean): void {
     clearTimeout(this.#ageTimer);
+    this.#isReplacementDue = false;
     this.#current = this.#next;
     this.#next = undefined;
     if (this.state === 'closed') return;
@@ -202,20 +207,22 @@ export class Lane {
       this.#break(end.error);
       return;
     }
-    this.state = 'backoff';
-    this.#restarting(verdict.delayMs, end.error);
+    const generation = this.#generation + 1;
+    const { delayMs } = verdict;
     const start = (): void => {
       this.state = 'idle';
       this.start();
     };
-    if (verdict.delayMs === 0) start();
-    else this.#backoffTimer = setTimeout(start, verdict.delayMs).unref();
+    this.state = 'backoff';
+    if (delayMs === 0) start();
+    else this.#backoffTimer = setTimeout(start, delayMs).unref();
+    this.#restarting({ generation, delayMs, cause: end.error });
   }
 
-  #restarting(delayMs: number, cause?: Error): void {
+  /** Tells it when all is arranged, for who is told may close the port or restart it. */
+  #restarting(next: Omit<Restart, 'lane'>): void {
     this.restarts += 1;
-    const generation = this.#generation + (this.#next === undefined ? 1 : 0);
-    this.#events.restarting({ lane: this.#id, generation, delayMs, ...(cause && { cause }) });
+    this.#events.restarting({ lane: this.#id, ...next });
   }
 
   #break(cause: Error): void {
