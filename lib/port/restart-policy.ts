@@ -30,6 +30,9 @@ export interface Death {
   readonly isSuccess: boolean;
 }
 
+/** 1 ms doubled so often is longer than a timer takes; 0 doubled without end would be no number. */
+const MAX_DOUBLINGS = 31;
+
 export type Verdict = { readonly kind: 'restart'; readonly delayMs: number } | { readonly kind: 'give up' };
 
 export class RestartPolicy {
@@ -80,7 +83,7 @@ export class RestartPolicy {
   /** Full jitter: many that died of one cause must not come back at one moment. */
   #nextDelay(): number {
     const { minMs, maxMs } = this.#options.backoff;
-    const ceilingMs = Math.min(maxMs, minMs * 2 ** this.#backoffSteps);
+    const ceilingMs = Math.min(maxMs, minMs * 2 ** Math.min(this.#backoffSteps, MAX_DOUBLINGS));
     this.#backoffSteps += 1;
     return this.#random() * ceilingMs;
   }

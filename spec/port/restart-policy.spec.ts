@@ -100,6 +100,11 @@ describe('the restart policy: after how long', () => {
     expect(delays(subject, 3000).at(-1)).to.equal(30_000);
   });
 
+  it('never waits when minMs and maxMs are 0', () => {
+    const subject = policy({ maxRestarts: 5000, backoff: { minMs: 0, maxMs: 0 } });
+    expect(new Set(delays(subject, 1500))).to.deep.equal(new Set([0]));
+  });
+
   it('waits not at all after a child that has answered, and begins at minMs again', () => {
     const subject = policy({ maxRestarts: 99 });
     expect(delays(subject, 3)).to.deep.equal([100, 200, 400]);
