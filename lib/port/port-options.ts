@@ -75,13 +75,13 @@ export function checkPortOptions<Request, Reply>(
   const checked = checkPortDuplexOptions(command, hasArgs ? second : [], spawnOptions);
   const format: FrameFormat = pick(options, FRAME_FORMAT_KEYS);
   lengthPrefix(what, format);
-  const { encode, decode, maxQueue = Infinity } = options;
+  const { env, encode, decode, maxQueue = Infinity } = options;
   const settings: DispatcherSettings = {
     ...checkRestart(options),
     command: checked.child.command,
     args: checked.child.args,
-    // The signal ends the port, not one child after another.
-    spawnOptions: { ...spawnOptions, signal: undefined },
+    // Our own, for the next child is spawned long after; and the signal ends the port, not one child after another.
+    spawnOptions: { ...spawnOptions, cwd: checked.child.cwd, env: env && { ...env }, signal: undefined },
     signal: checked.signal,
     format,
     successCodes: checked.successCodes,
@@ -105,7 +105,8 @@ function checkRestart(
 ): RestartOptions {
   const { backoff = {} } = options;
   refuseUnknown('backoff', backoff, ['minMs', 'maxMs']);
-  const minMs = integer('backoff.minMs', backoff.minMs ?? 100, 0, MAX_DELAY_MS);
+  const mostMs = integer('backoff.maxMs', backoff.maxMs ?? MAX_DELAY_MS, 0, MAX_DELAY_MS);
+  const minMs = integer('backoff.minMs', backoff.minMs ?? Math.min(100, mostMs), 0, MAX_DELAY_MS);
   return {
     restart: oneOf('restart', options.restart ?? 'permanent', ['permanent', 'transient', 'temporary'] as const),
     maxRestarts: integer('maxRestarts', options.maxRestarts ?? 5, 0, Number.MAX_SAFE_INTEGER),
