@@ -4,7 +4,9 @@ import { isAlive } from '../support/processes';
 import { obeys } from '../support/ports';
 
 const CALLERS = 20;
-const REQUESTS_PER_CALLER = 60;
+/** What a busy machine does not manage within the time is left undone. */
+const REQUESTS_PER_CALLER = 100;
+const TIME_MS = Number(process.env['CHAOS_MS'] ?? 2000);
 const TIMEOUT_MS = 60;
 
 /** The same numbers for the same seed: mulberry32. */
@@ -51,13 +53,10 @@ class Tormentor {
     } else if (what < 0.7) {
       this.stops += 1;
       signal(pid, 'SIGSTOP');
-      const goOn = setTimeout(
-        () => {
-          this.#stopped.delete(goOn);
-          signal(pid, 'SIGCONT');
-        },
-        this.#random() * 2 * TIMEOUT_MS,
-      );
+      const goOn = setTimeout(() => {
+        this.#stopped.delete(goOn);
+        signal(pid, 'SIGCONT');
+      }, this.#random() * TIMEOUT_MS);
       this.#stopped.add(goOn);
     }
   }
@@ -80,12 +79,14 @@ function signal(pid: number, name: NodeJS.Signals): void {
 /** How requests ended, by code. */
 type Tally = Record<string, number>;
 
-async function torment(seed: number, options: Parameters<typeof obeys>[0]): Promise<{ tally: Tally; pids: number[] }> {
+async function torment(seed: number, options: Parameters<typeof obeys>[0]): Promise<Tally> {
   const random = randomOf(seed);
   const port = obeys({ backoff: { minMs: 0, maxMs: 1 }, maxRestarts: 1000, forceKillAfterMs: 100, ...options });
   const tormentor = new Tormentor(port, random);
   const tally: Tally = {};
   const faults: string[] = [];
+  const endsAt = performance.now() + TIME_MS;
+  let asked = 0;
   const noted = (key: string): void => void (tally[key] = (tally[key] ?? 0) + 1);
 
   async function one(text: string): Promise<void> {
@@ -98,13 +99,15 @@ async function torment(seed: number, options: Parameters<typeof obeys>[0]): Prom
     else if (what < 0.1) message = `slowly ${Math.floor(random() * 10)} ${text}`;
     else if (what < 0.103) message = 'slowly 500 late';
     const isAborted = random() < 0.05;
+    // a deadline that passes costs the child and all behind it: under one for each, a busy machine does nothing else
+    const isUrgent = random() < 0.25;
     const timer = isAborted ? setTimeout(() => control.abort(text), random() * 30) : undefined;
     let settlements = 0;
     try {
       const reply = await port
         .request(message, {
           idempotent: isIdempotent,
-          timeoutMs: TIMEOUT_MS + Math.floor(random() * 200),
+          ...(isUrgent && { timeoutMs: TIMEOUT_MS + Math.floor(random() * 200) }),
           ...(isAborted && { signal: control.signal }),
         })
         .finally(() => (settlements += 1));
@@ -112,25 +115,35 @@ async function torment(seed: number, options: Parameters<typeof obeys>[0]): Prom
       if (!message.endsWith(text)) faults.push(`${message} was answered with ${String(reply)}`);
       else if (String(reply) !== text) faults.push(`${text} got ${String(reply)}`);
     } catch (error) {
-      judge(error, { message, isIdempotent, isAborted: control.signal.aborted });
+      judge(error, { message, isIdempotent, isUrgent, isAborted: control.signal.aborted });
     } finally {
       clearTimeout(timer);
     }
     if (settlements !== 1) faults.push(`${text} was settled ${settlements} times`);
   }
 
-  function judge(error: unknown, is: { message: string; isIdempotent: boolean; isAborted: boolean }): void {
-    noted((error as RexPortError).code);
+  interface Asked {
+    readonly message: string;
+    readonly isIdempotent: boolean;
+    readonly isUrgent: boolean;
+    readonly isAborted: boolean;
+  }
+
+  function judge(error: unknown, is: Asked): void {
+    noted(error instanceof TimeoutError ? `${error.code} ${error.phase}` : (error as RexPortError).code);
     const isHonest =
       (error instanceof ExitError && !(is.isIdempotent && error.exitCode === 7)) ||
-      error instanceof TimeoutError ||
+      (error instanceof TimeoutError && is.isUrgent) ||
       (error instanceof PoisonError && is.isIdempotent) ||
       (error instanceof AbortError && is.isAborted);
     if (!isHonest) faults.push(`${is.message} was rejected with ${String(error)}`);
   }
 
   async function caller(name: number): Promise<void> {
-    for (let n = 0; n < REQUESTS_PER_CALLER; n += 1) await one(`${name}/${n}`);
+    for (let n = 0; n < REQUESTS_PER_CALLER && performance.now() < endsAt; n += 1) {
+      asked += 1;
+      await one(`${name}/${n}`);
+    }
   }
 
   await Promise.all(Array.from({ length: CALLERS }, (_, name) => caller(name)));
@@ -141,8 +154,10 @@ async function torment(seed: number, options: Parameters<typeof obeys>[0]): Prom
   await port.close();
   if (port.state !== 'closed') faults.push(`after close() the port is ${port.state}`);
   for (const pid of tormentor.pids) if (isAlive(pid)) faults.push(`child ${pid} is still there`);
+  const settled = Object.values(tally).reduce((sum, times) => sum + times, 0);
+  if (settled !== asked) faults.push(`${asked} were asked and ${settled} were settled`);
   expect(faults).to.deep.equal([]);
-  return { tally: { ...tally, kills: tormentor.kills, stops: tormentor.stops }, pids: tormentor.pids };
+  return { ...tally, children: tormentor.pids.length, kills: tormentor.kills, stops: tormentor.stops };
 }
 
 describe('Port in chaos', function () {
@@ -154,16 +169,13 @@ describe('Port in chaos', function () {
     ['eight in flight', { maxInFlight: 8 }],
     ['eight in flight, a new child every 100 requests', { maxInFlight: 8, maxRequests: 100 }],
   ] as const) {
-    it(`settles each of ${CALLERS * REQUESTS_PER_CALLER} requests once, with its own reply or an honest error: ${what}`, async function () {
+    it(`settles every request once, with its own reply or an honest error: ${what}`, async function () {
       this.timeout(60_000);
       try {
-        const { tally, pids } = await torment(seed, options);
-        const settled = Object.entries(tally).filter(([key]) => key !== 'kills' && key !== 'stops');
-        const count = settled.reduce((sum, [, times]) => sum + times, 0);
-        expect(count).to.equal(CALLERS * REQUESTS_PER_CALLER);
-        expect(tally['replies']).to.be.above(count / 2);
-        expect(pids.length).to.be.above(5);
-        if (process.env['CHAOS_TALLY'] !== undefined) console.log(JSON.stringify({ ...tally, children: pids.length }));
+        const tally = await torment(seed, options);
+        if (process.env['CHAOS_TALLY'] !== undefined) console.log(JSON.stringify(tally));
+        expect(tally['replies']).to.be.above(CALLERS);
+        expect(tally['children']).to.be.above(2);
       } catch (error) {
         (error as Error).message = `CHAOS_SEED=${seed}: ${(error as Error).message}`;
         throw error;
