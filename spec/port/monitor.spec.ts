@@ -236,10 +236,11 @@ describe('Port: events', () => {
   });
 
   it('are told once of a child that we end, though its successor is up before it is gone', async () => {
-    const script = 'trap "" TERM; while :; do sleep 0.05; done';
-    const port = new Port(...sh(script), { forceKillAfterMs: 300, closeTimeoutMs: 50 });
+    const script = 'trap "" TERM; read -r line && printf "\\0\\0\\0\\1A"; while :; do sleep 0.05; done';
+    const port = new Port(...sh(script), { forceKillAfterMs: 500, closeTimeoutMs: 50 });
     const seen = watch(port);
-    await rejection(port.request('a', { timeoutMs: 100 }));
+    await ask(port, '\n');
+    await rejection(port.request('a', { timeoutMs: 50 }));
     await up(port);
     expect(seen).to.deep.equal(['spawn 1', 'restart 2', 'spawn 2']);
     await port.close();

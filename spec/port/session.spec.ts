@@ -13,6 +13,7 @@ const EXIT = 'ERR_REXPORT_EXIT';
 describe('Port: a child that dies', () => {
   it('with a request rejects it at once, with code, duration and the last words; the next one works', async () => {
     await using port = obeys();
+    await ask(port, 'echo warm');
     const startedAt = performance.now();
     const error = await rejection(port.request('exit 7'));
     expect(performance.now() - startedAt).to.be.below(1000);
@@ -100,7 +101,7 @@ describe('Port: a child that dies', () => {
       expect(codes).to.deep.equal(Array.from({ length: 125 }, () => 3));
     };
     await Promise.all([run(), run(), run(), run()]);
-  });
+  }).timeout(60_000);
 });
 
 describe('Port: a reply that is cut', () => {
@@ -188,7 +189,7 @@ describe('Port: a child that closes its pipes and lives on', () => {
 
   it('its input: what it answers is delivered, the others fail, it is replaced', async () => {
     const script = 'head -c 5 >/dev/null; exec 0<&-; printf "\\0\\0\\0\\1A"; sleep 30';
-    await using port = new Port(...sh(script), { maxRestarts: 0, maxInFlight: 2 });
+    await using port = new Port(...sh(script), { maxRestarts: 0, maxInFlight: 2, orphanGraceMs: 400 });
     const [first, second] = [ask(port, 'x'), rejection(port.request(Buffer.alloc(2_000_000)))];
     expect(await first).to.equal('A');
     expect((await second).code).to.equal('ERR_REXPORT_INPUT_CLOSED');

@@ -1,14 +1,15 @@
-/** Uses ports in the way that its argument names, and leaves: nothing but a port may keep it. */
+/** Uses ports, leaves some of them as they are, and has nothing more to do: nothing but a port may keep it. */
 import { Port } from '../../lib/port/port';
 
 /** Answers 300 ms after it was asked. */
 const slowEcho = ['-e', 'process.stdin.once("data", (data) => setTimeout(() => process.stdout.write(data), 300))'];
 
+/** Keeps this process for as long as the request takes, and no longer. */
 async function idle(): Promise<void> {
   const port = new Port(process.execPath, slowEcho);
   let pid: number | undefined;
   port.once('spawn', (child) => (pid = child.pid));
-  console.log('reply', String(await port.request('slow')), 'pid', pid);
+  console.log(`reply: ${String(await port.request('slow'))}, pid: ${pid}`);
 }
 
 async function ended(): Promise<void> {
@@ -28,7 +29,6 @@ async function ended(): Promise<void> {
   const deaf = new Port('sleep', ['30']);
   await deaf.request('a', { signal: AbortSignal.timeout(50) }).catch(() => undefined);
   await deaf.request('a', { timeoutMs: 50 }).catch(() => undefined);
-  console.log('all ended');
 }
 
-void (process.argv[2] === 'idle' ? idle() : ended());
+void ended().then(idle);
