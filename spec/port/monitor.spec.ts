@@ -258,13 +258,3 @@ describe('Port: events', () => {
     expect(status.durationMs).to.be.above(0);
   });
 });
-
-describe('Port: a hundred lives', () => {
-  it('leave nothing behind', async () => {
-    await using port = new Port(...sh('read -r line; exit 1'), { maxRestarts: 1000, minUptimeMs: 0 });
-    for (let round = 0; round < 100; round += 1) {
-      expect((await rejection(port.request('\n'))).code).to.equal('ERR_REXPORT_EXIT');
-    }
-    expect(port.restarts).to.equal(100);
-  });
-});

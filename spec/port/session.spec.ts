@@ -88,7 +88,7 @@ describe('Port: a child that dies', () => {
     expect(order).to.deep.equal(['ExitError', 'ExitError', 'a', 'c', 'd']);
   });
 
-  it('right after its reply loses nothing: the reply, then the exit, 500 times', async () => {
+  it('right after its reply loses nothing: the reply, then the exit, 500 times, and nothing is left of them', async () => {
     const run = async (): Promise<void> => {
       await using port = new Port(...sh('read -r line; printf "\\0\\0\\0\\2OK"; exit 3'));
       const codes: unknown[] = [];
