@@ -55,6 +55,8 @@ export interface ExitFacts {
   readonly exitCode: number | null;
   readonly signal: NodeJS.Signals | null;
   readonly durationMs: number;
+  /** Why our side ended it; its code and its signal are then null. */
+  readonly reason?: string | undefined;
   /** The last of what the child wrote on stderr; empty where that was not piped. */
   readonly stderrTail: string;
   /** What went wrong besides. */
@@ -72,8 +74,9 @@ export class ExitError extends RexPortError {
   readonly durationMs: number;
   readonly #stderrTail: string;
 
-  constructor({ command, exitCode, signal, durationMs, stderrTail, cause }: ExitFacts) {
-    const end = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
+  constructor({ command, exitCode, signal, durationMs, reason, stderrTail, cause }: ExitFacts) {
+    const byItself = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
+    const end = reason === undefined ? byItself : `was ended (${reason})`;
     const said = lastLines(stderrTail);
     const sentence = `${shortened(command)} ${end} after ${Math.round(durationMs)} ms`;
     super('ERR_REXPORT_EXIT', said === '' ? sentence : `${sentence}; its stderr:\n${said}`, withCause(cause));
@@ -98,22 +101,42 @@ function lastLines(tail: string): string {
   return `[...] ${cut.slice(Math.max(cut.indexOf('\n'), 0) + 1)}`;
 }
 
+/**
+ * What it was that took too long. A stream's child: `run`. A request: for a free child in the `queue`, for the child to
+ * take it (`write`), for the `header` of its reply, for the `body`.
+ */
+export type TimeoutPhase = 'run' | 'queue' | 'write' | 'header' | 'body';
+
 export interface TimeoutFacts {
   readonly command: string;
   readonly timeoutMs: number;
-  /** What it was that took too long. */
-  readonly phase: 'run';
+  readonly phase: TimeoutPhase;
 }
 
 /** `timeoutMs` went by. `ERR_REXPORT_TIMEOUT` */
 export class TimeoutError extends RexPortError {
   readonly timeoutMs: number;
-  readonly phase: TimeoutFacts['phase'];
+  readonly phase: TimeoutPhase;
 
   constructor({ command, timeoutMs, phase }: TimeoutFacts) {
-    super('ERR_REXPORT_TIMEOUT', `${shortened(command)} was still running ${timeoutMs} ms after its spawn`);
+    super('ERR_REXPORT_TIMEOUT', `${shortened(command)} ${lateness(phase, `${timeoutMs} ms`)}`);
     this.timeoutMs = timeoutMs;
     this.phase = phase;
+  }
+}
+
+function lateness(phase: TimeoutPhase, time: string): string {
+  switch (phase) {
+    case 'run':
+      return `was still running ${time} after its spawn`;
+    case 'queue':
+      return `had no child free for the request within ${time}`;
+    case 'write':
+      return `had not taken the whole request after ${time}`;
+    case 'header':
+      return `gave no reply in ${time}; if the program uses stdio buffering, flush after each message`;
+    case 'body':
+      return `had not finished its reply after ${time}`;
   }
 }
 

@@ -14,3 +14,11 @@ export {
 export { LengthPrefixDecoder, type LengthPrefixDecoderOptions } from './framing/length-prefix-decoder';
 export { LengthPrefixEncoder, type LengthPrefixEncoderOptions } from './framing/length-prefix-encoder';
 export type { ExitStatus } from './process/exit-status';
+export type { PortState } from './port/dispatcher';
+export { json } from './port/json';
+export type { Generation, Restart } from './port/lane-events';
+export { Port, type PortEvents } from './port/port';
+export { BrokenError, ClosedError, PoisonError, QueueFullError, UnexpectedReplyError } from './port/port-errors';
+export type { Codec, PortOptions } from './port/port-options';
+export type { RequestOptions } from './port/request';
+export type { RequestTransform, TransformOptions } from './port/request-transform';

@@ -47,7 +47,9 @@ describe('the README', () => {
 
   it('names every error class', () => {
     const named = tableUnder('Errors').rows.map(([name = '']) => name.replaceAll('`', ''));
-    const classes = Object.entries(rexport).filter(([, value]) => value.prototype instanceof Error);
+    const classes = Object.entries(rexport).filter(
+      ([, value]) => 'prototype' in value && (value.prototype as unknown) instanceof Error,
+    );
     expect([...named, 'RexPortError']).to.have.members(classes.map(([name]) => name));
   });
 });

@@ -6,6 +6,8 @@ import * as rexport from '../lib/index';
 const values = [
   'AbortError',
   'BadLengthError',
+  'BrokenError',
+  'ClosedError',
   'ExitError',
   'FrameParser',
   'FrameTruncatedError',
@@ -14,20 +16,34 @@ const values = [
   'LengthPrefixDecoder',
   'LengthPrefixEncoder',
   'MessageTooLargeError',
+  'PoisonError',
+  'Port',
   'PortDuplex',
+  'QueueFullError',
   'RexPortError',
   'SpawnError',
   'TimeoutError',
+  'UnexpectedReplyError',
   'encodeFrame',
+  'json',
 ];
 const types = [
+  'Codec',
   'ExitStatus',
   'FrameFormat',
   'FrameParserOptions',
+  'Generation',
   'LengthPrefixDecoderOptions',
   'LengthPrefixEncoderOptions',
   'Message',
   'PortDuplexOptions',
+  'PortEvents',
+  'PortOptions',
+  'PortState',
+  'RequestOptions',
+  'RequestTransform',
+  'Restart',
+  'TransformOptions',
 ];
 
 /** Every name that the checker sees in index.ts, values and types. */

@@ -1,5 +1,5 @@
 /** What may end a port from outside: an AbortSignal, and a deadline. */
-import { getMaxListeners, setMaxListeners } from 'node:events';
+import { onAbort } from '../abort';
 import { AbortError, TimeoutError } from '../errors';
 import type { PortDuplexSettings } from './port-duplex-options';
 
@@ -38,19 +38,4 @@ export class Limits {
     this.#stopListening?.();
     this.#stopListening = undefined;
   }
-}
-
-/**
- * Node warns of a leak at eleven listeners on one signal, though a signal shared by many ports is none: its limit is
- * raised by one for as long as we listen.
- * @returns what takes the listener off again
- */
-function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  const limit = getMaxListeners(signal);
-  if (limit > 0) setMaxListeners(limit + 1, signal);
-  signal.addEventListener('abort', listener, { once: true });
-  return () => {
-    signal.removeEventListener('abort', listener);
-    if (limit > 0) setMaxListeners(getMaxListeners(signal) - 1, signal);
-  };
 }

@@ -18,7 +18,7 @@ export interface PortDuplexOptions {
   readonly signal?: AbortSignal | undefined;
   /** Destroys the port with a TimeoutError when the child still runs so many milliseconds after its spawn. */
   readonly timeoutMs?: number | undefined;
-  /** The exit codes that are a success. Default `[0]`. */
+  /** The exit codes that are a success. Default `[0]`; with none, every end is an error. */
   readonly successCodes?: readonly number[] | undefined;
   /** `'ignore'` makes the port a pure source: the child's stdin is empty. Default `'pipe'`. */
   readonly stdin?: 'pipe' | 'ignore' | undefined;
@@ -70,7 +70,7 @@ const MAX_ID = 2 ** 31 - 1;
 /** Windows has exit codes of 32 bits, the others of 8. */
 const MAX_EXIT_CODE = 2 ** 32 - 1;
 
-const KNOWN: readonly (keyof PortDuplexOptions)[] = [
+export const PORT_DUPLEX_KEYS: readonly (keyof PortDuplexOptions)[] = [
   'cwd',
   'env',
   'extendEnv',
@@ -100,15 +100,11 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
   const isShort = third === undefined && typeof second === 'object' && !Array.isArray(second);
   const [args, options] = (isShort ? [[], second ?? {}] : [second ?? [], third ?? {}]) as [unknown, PortDuplexOptions];
   if (!Array.isArray(args)) throw new TypeError(`expected \`args\` to be an array, got ${kindOf(args)}`);
-  refuseUnknown('PortDuplex', options, KNOWN);
+  refuseUnknown('PortDuplex', options, PORT_DUPLEX_KEYS);
   const { signal, timeoutMs, successCodes = [0] } = options;
-  if (signal !== undefined && !isAbortSignal(signal)) {
-    throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(signal)}`);
-  }
-  if (!Array.isArray(successCodes) || successCodes.length === 0) {
-    throw new TypeError(
-      `expected \`successCodes\` to be an array of at least one exit code, got ${shown(successCodes)}`,
-    );
+  checkSignal(signal);
+  if (!Array.isArray(successCodes)) {
+    throw new TypeError(`expected \`successCodes\` to be an array of exit codes, got ${shown(successCodes)}`);
   }
   const child = checkChild(command, args, options);
   const highWaterMark = integer('highWaterMark', options.highWaterMark ?? 64 * 1024, 1, MAX_BUFFER_BYTES);
@@ -176,6 +172,8 @@ export function checkSignalName(name: string, value: unknown): NodeJS.Signals {
 }
 
 /** By its shape: a signal of another realm is one too. */
-function isAbortSignal(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value;
+export function checkSignal(value: unknown): void {
+  if (value === undefined) return;
+  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) return;
+  throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(value)}`);
 }

@@ -61,6 +61,11 @@ export class FrameParser {
     this.#reader = this.#prefix.reader();
   }
 
+  /** Whether a length has come whose message has not come whole. */
+  get isInsideMessage(): boolean {
+    return this.#reader.complete;
+  }
+
   /**
    * Takes the next chunk. It must not change until `next` has said undefined, and while messages are views on it.
    * @throws Error when `next` has not yet said undefined about the chunk before.

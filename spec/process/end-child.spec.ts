@@ -6,7 +6,7 @@ import type { Child } from '../../lib/process/child';
 import { endChild, ladder, type Rung } from '../../lib/process/end-child';
 import type { EndTrace } from '../../lib/trace';
 import { closed, shell, spawnChild } from '../support/children';
-import { isAlive, survivors } from '../support/processes';
+import { isAlive, signalsSentDuring, survivors } from '../support/processes';
 
 interface Ending {
   readonly steps: string[];
@@ -144,7 +144,7 @@ describe('endChild', () => {
     });
 
     it('ends a descendant that ignores SIGTERM as soon as its leader is gone', async () => {
-      const { child, said } = await ready(`sh -c '${ignoresTerm.replace('ready', '$$')}' & wait`, killTree);
+      const { child, said } = await ready(`sh -c '${ignoresTerm.replace('ready', () => '$$')}' & wait`, killTree);
       const { ms } = await end(child, ladder('SIGTERM', 5000));
       expect(ms).to.be.lessThan(1000);
       expect(await survivors([Number(said)])).to.deep.equal([]);
@@ -164,14 +164,7 @@ describe('endChild', () => {
     it('sends nothing to a group that is empty', async () => {
       const child = spawnChild('true', [], killTree);
       await closed(child);
-      const sent: number[] = [];
-      const kill = process.kill.bind(process);
-      process.kill = (pid) => {
-        sent.push(pid);
-        return true;
-      };
-      await end(child, ladder('SIGTERM', 5000)).finally(() => (process.kill = kill));
-      expect(sent).to.deep.equal([]);
+      expect(await signalsSentDuring(() => end(child, ladder('SIGTERM', 5000)))).to.deep.equal([]);
     });
   });
 });

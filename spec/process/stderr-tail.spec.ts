@@ -236,10 +236,11 @@ describe('StderrTail: the stream', () => {
     tail.attach(source);
     const { stream } = tail;
     await say(source, Buffer.alloc(100_000), 'pause');
+    for (let count = 0; count < 5; count += 1) source.write(Buffer.alloc(1000));
     source.end('words\n');
     tail.exited();
     await once(source, 'close');
     expect(tail.text()).to.equal('words\n');
-    expect(await buffer(stream)).to.have.lengthOf(100_006);
+    expect(await buffer(stream)).to.have.lengthOf(105_006);
   });
 });

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 /** A zombie is dead: whoever should have buried it may be gone itself. */
 export function isAlive(pid: number): boolean {
+  if (!(pid > 0)) throw new RangeError(`expected the number of a process, got ${pid}`);
   try {
     process.kill(pid, 0);
   } catch {
@@ -32,4 +33,20 @@ export async function until(condition: () => boolean, withinMs = 1000): Promise<
 export async function survivors(pids: readonly number[], withinMs = 1000): Promise<number[]> {
   await until(() => !pids.some(isAlive), withinMs);
   return pids.filter(isAlive);
+}
+
+/** The numbers that this process sends a signal to in the meantime; none is really sent. */
+export async function signalsSentDuring(action: () => unknown): Promise<number[]> {
+  const sent: number[] = [];
+  const kill = process.kill.bind(process);
+  process.kill = (pid) => {
+    sent.push(pid);
+    return true;
+  };
+  try {
+    await action();
+  } finally {
+    process.kill = kill;
+  }
+  return sent;
 }

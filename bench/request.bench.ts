@@ -1,0 +1,180 @@
+/**
+ * What a request costs. The child is `cat`, which echoes frames as it echoes all bytes, and is as light as a child can
+ * be. Both ends are on one core where the question is of latency or of rate: unpinned, these swing tenfold.
+ */
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Port } from '../lib';
+import type { Bench, Contender, Run, Work } from './harness';
+
+const MESSAGE = Buffer.alloc(64, 'x');
+
+/** `size` requests, so many of them in flight; `each` is called around each of them. */
+async function request(port: Port, { size }: Work, inFlight: number, times?: number[]): Promise<void> {
+  let left = size;
+  const one = async (): Promise<void> => {
+    while (left-- > 0) {
+      const startedAt = times === undefined ? 0 : performance.now();
+      await port.request(MESSAGE);
+      times?.push(performance.now() - startedAt);
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, one));
+}
+
+function port(inFlight: number): Contender {
+  return async (work) => {
+    const cat = new Port('cat', { maxInFlight: inFlight });
+    await cat.request(MESSAGE);
+    return () => request(cat, work, inFlight);
+  };
+}
+
+/** Microseconds of the request that is slower than this share of all. */
+function percentile(inFlight: number, share: number): Contender {
+  return async (work) => {
+    const cat = new Port('cat', { maxInFlight: inFlight });
+    await cat.request(MESSAGE);
+    return async () => {
+      const times: number[] = [];
+      await request(cat, work, inFlight, times);
+      return 1000 * times.sort((a, b) => a - b)[Math.floor(share * times.length)]!;
+    };
+  };
+}
+
+/** As little as can be done: a write, and `data` until all of the frame is back. */
+const pingPong: Contender = async ({ size }) => {
+  const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'] });
+  await once(child, 'spawn');
+  const frame = Buffer.alloc(4 + MESSAGE.length);
+  frame.writeUInt32BE(MESSAGE.length);
+  MESSAGE.copy(frame, 4);
+  let missing = 0;
+  let done = (): void => {};
+  child.stdout.on('data', (chunk: Buffer) => {
+    missing -= chunk.length;
+    if (missing === 0) done();
+  });
+  return async () => {
+    for (let count = 0; count < size; count += 1) {
+      missing = frame.length;
+      const back = new Promise<void>((resolve) => (done = resolve));
+      child.stdin.write(frame);
+      await back;
+    }
+  };
+};
+
+const ERLANG_LOOP = `
+-module(requests).
+-export([main/1]).
+
+main([Size, InFlight]) ->
+  Port = open_port({spawn_executable, os:find_executable("cat")}, [{packet, 4}, binary]),
+  Message = binary:copy(<<"x">>, ${MESSAGE.length}),
+  run(Port, Message, list_to_integer(InFlight), 5000),
+  {Microseconds, _} =
+    timer:tc(fun() -> run(Port, Message, list_to_integer(InFlight), list_to_integer(Size)) end),
+  io:format("~p", [Microseconds]),
+  halt().
+
+run(Port, Message, InFlight, Size) ->
+  [port_command(Port, Message) || _ <- lists:seq(1, InFlight)],
+  go(Port, Message, Size - InFlight),
+  [take(Port) || _ <- lists:seq(1, InFlight)].
+
+go(_, _, 0) -> ok;
+go(Port, Message, Left) -> take(Port), port_command(Port, Message), go(Port, Message, Left - 1).
+
+take(Port) -> receive {Port, {data, _}} -> ok end.
+`;
+
+/** The same by Erlang's port; compiled, for what is evaluated is interpreted. Its loop is warm when it takes the time. */
+function erlang(inFlight: number): Contender {
+  return async ({ folder, size }) => {
+    const run = promisify(execFile);
+    await writeFile(join(folder, 'requests.erl'), ERLANG_LOOP);
+    try {
+      await run('erlc', ['requests.erl'], { cwd: folder });
+    } catch {
+      return 'there is no erlc that works';
+    }
+    const start = ['-noinput', '+S', '1', '-run', 'requests', 'main'];
+    return async () => {
+      const { stdout } = await run('erl', [...start, `${size}`, `${inFlight}`], { cwd: folder });
+      return Number(stdout) / 1e6;
+    };
+  };
+}
+
+const echoInPerl = join(__dirname, '..', 'spec', 'programs', 'echo.pl');
+
+function items({ size }: Work, one: (item: string) => Promise<unknown>): Run {
+  return async () => {
+    for (let count = 0; count < size; count += 1) await one(`item ${count}`);
+  };
+}
+
+export const bench: Bench = {
+  latency: {
+    title: '64 B requests, one in flight, one after another; both ends on one core',
+    size: 20_000,
+    ratio: 'cost',
+    targets: { 'write and data': 1.25 },
+    isPinned: true,
+    contenders: { Port: port(1), 'write and data': pingPong, Erlang: erlang(1) },
+  },
+  rate: {
+    title: '64 B requests, 64 in flight; both ends on one core',
+    size: 100_000,
+    targets: { '1 in flight': 3, 'Erlang, 64 in flight': 0.9 },
+    isPinned: true,
+    contenders: {
+      '64 in flight': port(64),
+      '8 in flight': port(8),
+      '1 in flight': port(1),
+      'Erlang, 64 in flight': erlang(64),
+    },
+  },
+  percentiles: {
+    title: 'how long a 64 B request takes, waiting for the ones before it included; both ends on one core',
+    size: 50_000,
+    ratio: 'cost',
+    unit: 'us',
+    rounds: 5,
+    isPinned: true,
+    contenders: {
+      'p50, 1 in flight': percentile(1, 0.5),
+      'p99, 1 in flight': percentile(1, 0.99),
+      'p50, 8 in flight': percentile(8, 0.5),
+      'p99, 8 in flight': percentile(8, 0.99),
+      'p50, 64 in flight': percentile(64, 0.5),
+      'p99, 64 in flight': percentile(64, 0.99),
+    },
+  },
+  warm: {
+    title: 'items through a program in Perl, the start of the warm port included',
+    size: 2000,
+    rounds: 3,
+    warmups: 0,
+    targets: { 'a process per item': 10 },
+    contenders: {
+      'one warm port': (work) => async () => {
+        await using perl = new Port('perl', [echoInPerl]);
+        await items(work, (item) => perl.request(item))();
+      },
+      'a process per item': (work) =>
+        items(work, async (item) => {
+          const child = spawn('perl', ['-e', 'print <STDIN>']);
+          child.stdout.resume();
+          child.stderr.resume();
+          child.stdin.end(item);
+          await once(child, 'close');
+        }),
+    },
+  },
+};

@@ -1,0 +1,70 @@
+/** The errors of requests. */
+import { RexPortError } from '../errors';
+
+/** The port was closed or destroyed: it takes no more requests. `ERR_REXPORT_CLOSED` */
+export class ClosedError extends RexPortError {
+  constructor(command: string) {
+    super('ERR_REXPORT_CLOSED', `the port of ${command} is closed and takes no more requests`);
+  }
+}
+
+/** So many requests are pending as the children can hold and `maxQueue` allows. `ERR_REXPORT_QUEUE_FULL` */
+export class QueueFullError extends RexPortError {
+  /** How many requests may be pending, in the children and in the queue together. */
+  readonly limit: number;
+
+  constructor({ command, limit }: { readonly command: string; readonly limit: number }) {
+    super('ERR_REXPORT_QUEUE_FULL', `the port of ${command} has its limit of ${limit} pending requests`);
+    this.limit = limit;
+  }
+}
+
+export interface BrokenFacts {
+  readonly command: string;
+  /** How often the child was restarted before it was given up. */
+  readonly restarts: number;
+  readonly withinMs: number;
+  /** Why the last child ended, or was not even started. */
+  readonly cause: Error;
+}
+
+/** The child was given up; every request fails at once, until `restart()`. `ERR_REXPORT_BROKEN` */
+export class BrokenError extends RexPortError {
+  readonly restarts: number;
+  readonly withinMs: number;
+
+  constructor({ command, restarts, withinMs, cause }: BrokenFacts) {
+    const often = restarts === 0 ? 'was not restarted' : `was given up after ${restarts} restarts in ${withinMs} ms`;
+    super('ERR_REXPORT_BROKEN', `${command} ${often}: ${cause.message}`, { cause });
+    this.restarts = restarts;
+    this.withinMs = withinMs;
+  }
+}
+
+/** Two children died of the same request, alone with it. `ERR_REXPORT_POISON` */
+export class PoisonError extends RexPortError {
+  readonly crashes: number;
+
+  constructor({
+    command,
+    crashes,
+    cause,
+  }: {
+    readonly command: string;
+    readonly crashes: number;
+    readonly cause: Error;
+  }) {
+    super('ERR_REXPORT_POISON', `${crashes} children of ${command} died of this request: ${cause.message}`, { cause });
+    this.crashes = crashes;
+  }
+}
+
+/** The child sent a message that nobody had asked for. `ERR_REXPORT_UNEXPECTED_REPLY` */
+export class UnexpectedReplyError extends RexPortError {
+  readonly messageBytes: number;
+
+  constructor({ command, messageBytes }: { readonly command: string; readonly messageBytes: number }) {
+    super('ERR_REXPORT_UNEXPECTED_REPLY', `${command} sent a message of ${messageBytes} bytes that nobody waits for`);
+    this.messageBytes = messageBytes;
+  }
+}

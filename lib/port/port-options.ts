@@ -1,0 +1,130 @@
+import { PORT_DUPLEX_KEYS, checkPortDuplexOptions, type PortDuplexOptions } from '../duplex/port-duplex-options';
+import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/format';
+import type { Message } from '../framing/frame-writer';
+import { integer, oneOf, refuseUnknown, shown } from '../options';
+import type { DispatcherSettings } from './dispatcher';
+import type { RestartOptions } from './restart-policy';
+
+/** Those of a PortDuplex that a port decides for itself. */
+type Decided = 'stdin' | 'stdout' | 'onInputClosed' | 'timeoutMs' | 'highWaterMark';
+
+type Optional<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
+
+export interface Codec<Request, Reply> {
+  /** Makes a request's message. Default: requests are messages. */
+  readonly encode?: ((request: Request) => Message) | undefined;
+  /** Makes a reply of a message, which is the reply's own. Default: replies are Buffers. */
+  readonly decode?: ((message: Buffer) => Reply) | undefined;
+}
+
+export interface PortOptions<Request = Message, Reply = Buffer>
+  extends
+    Omit<PortDuplexOptions, Decided>,
+    FrameFormat,
+    Codec<Request, Reply>,
+    Optional<Omit<RestartOptions, 'backoff'>> {
+  /** How many requests a child is given before it has answered the first. Default 1. */
+  readonly maxInFlight?: number | undefined;
+  /** How many requests may wait besides those that the children hold. Default Infinity. */
+  readonly maxQueue?: number | undefined;
+  /** How many milliseconds a request may take, from its call to its reply. Default: as long as it takes. */
+  readonly requestTimeoutMs?: number | undefined;
+  /** The delay before a restart doubles from `minMs` (100) to `maxMs` (30 000), and is drawn between 0 and that. */
+  readonly backoff?: Optional<RestartOptions['backoff']> | undefined;
+  /** A child that was given so many requests is replaced, without a gap. Default: never for that. */
+  readonly maxRequests?: number | undefined;
+  /** A child of this age in milliseconds is replaced, without a gap. Default: never for that. */
+  readonly maxAgeMs?: number | undefined;
+  /** The longest silence, in milliseconds, that `close()` bears, before and after the end of the input. Default 5000. */
+  readonly closeTimeoutMs?: number | undefined;
+}
+
+const MAX_DELAY_MS = 2 ** 31 - 1;
+const DECIDED: readonly string[] = ['stdin', 'stdout', 'onInputClosed', 'timeoutMs', 'highWaterMark'];
+const SPAWN_KEYS: readonly string[] = PORT_DUPLEX_KEYS.filter((key) => !DECIDED.includes(key));
+const OWN_KEYS: readonly string[] = [
+  'encode',
+  'decode',
+  'maxInFlight',
+  'maxQueue',
+  'requestTimeoutMs',
+  'restart',
+  'maxRestarts',
+  'withinMs',
+  'backoff',
+  'minUptimeMs',
+  'maxRequests',
+  'maxAgeMs',
+  'closeTimeoutMs',
+];
+
+/**
+ * Takes the constructor's arguments, `(command, args?, options?)` or `(command, options?)`.
+ * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
+ */
+export function checkPortOptions<Request, Reply>(
+  what: string,
+  command: unknown,
+  second: unknown,
+  third: unknown,
+): { readonly settings: DispatcherSettings; readonly codec: Codec<Request, Reply> } {
+  const hasArgs = Array.isArray(second) || third !== undefined;
+  const options = ((hasArgs ? third : second) ?? {}) as PortOptions<Request, Reply>;
+  refuseUnknown(what, options, [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS]);
+  const spawnOptions: PortDuplexOptions = pick(options, SPAWN_KEYS);
+  const checked = checkPortDuplexOptions(command, hasArgs ? second : [], spawnOptions);
+  const format: FrameFormat = pick(options, FRAME_FORMAT_KEYS);
+  lengthPrefix(what, format);
+  const { env, encode, decode, maxQueue = Infinity } = options;
+  const settings: DispatcherSettings = {
+    ...checkRestart(options),
+    command: checked.child.command,
+    args: checked.child.args,
+    // Our own, for the next child is spawned long after; and the signal ends the port, not one child after another.
+    spawnOptions: { ...spawnOptions, cwd: checked.child.cwd, env: env && { ...env }, signal: undefined },
+    signal: checked.signal,
+    format,
+    successCodes: checked.successCodes,
+    farewellMs: checked.orphanGraceMs,
+    size: 1,
+    maxInFlight: integer('maxInFlight', options.maxInFlight ?? 1, 1, Number.MAX_SAFE_INTEGER),
+    maxQueue: maxQueue === Infinity ? maxQueue : integer('maxQueue', maxQueue, 0, Number.MAX_SAFE_INTEGER),
+    requestTimeoutMs: optionalMs('requestTimeoutMs', options.requestTimeoutMs),
+    maxRequests:
+      options.maxRequests === undefined
+        ? Infinity
+        : integer('maxRequests', options.maxRequests, 1, Number.MAX_SAFE_INTEGER),
+    maxAgeMs: optionalMs('maxAgeMs', options.maxAgeMs),
+    closeTimeoutMs: integer('closeTimeoutMs', options.closeTimeoutMs ?? 5000, 1, MAX_DELAY_MS),
+  };
+  return { settings, codec: { encode: hook('encode', encode), decode: hook('decode', decode) } };
+}
+
+function checkRestart(
+  options: Pick<PortOptions, 'backoff' | 'restart' | 'maxRestarts' | 'withinMs' | 'minUptimeMs'>,
+): RestartOptions {
+  const { backoff = {} } = options;
+  refuseUnknown('backoff', backoff, ['minMs', 'maxMs']);
+  const mostMs = integer('backoff.maxMs', backoff.maxMs ?? MAX_DELAY_MS, 0, MAX_DELAY_MS);
+  const minMs = integer('backoff.minMs', backoff.minMs ?? Math.min(100, mostMs), 0, MAX_DELAY_MS);
+  return {
+    restart: oneOf('restart', options.restart ?? 'permanent', ['permanent', 'transient', 'temporary'] as const),
+    maxRestarts: integer('maxRestarts', options.maxRestarts ?? 5, 0, Number.MAX_SAFE_INTEGER),
+    withinMs: integer('withinMs', options.withinMs ?? 30_000, 1, MAX_DELAY_MS),
+    backoff: { minMs, maxMs: integer('backoff.maxMs', backoff.maxMs ?? Math.max(minMs, 30_000), minMs, MAX_DELAY_MS) },
+    minUptimeMs: integer('minUptimeMs', options.minUptimeMs ?? 1000, 0, MAX_DELAY_MS),
+  };
+}
+
+function optionalMs(name: string, value: number | undefined): number | undefined {
+  return value === undefined ? undefined : integer(name, value, 1, MAX_DELAY_MS);
+}
+
+function hook<T>(name: string, value: T): T {
+  if (value === undefined || typeof value === 'function') return value;
+  throw new TypeError(`expected \`${name}\` to be a function, got ${shown(value)}`);
+}
+
+function pick(options: object, keys: readonly string[]): object {
+  return Object.fromEntries(Object.entries(options).filter(([key]) => keys.includes(key)));
+}

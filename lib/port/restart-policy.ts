@@ -1,0 +1,90 @@
+/**
+ * Whether a child that has died is restarted, and after how long. Pure: the time is an argument, and nothing is done.
+ *
+ * The words are OTP's (https://www.erlang.org/doc/system/sup_princ.html): restart types, and an intensity, here
+ * `maxRestarts`, within a period, here `withinMs`. One thing differs: a reply clears the record, for a program that
+ * works and now and then dies of its input must not be given up.
+ */
+
+export interface RestartOptions {
+  /**
+   * When a child that died by itself is restarted: always (`'permanent'`), only after an end that is no success
+   * (`'transient'`), or never (`'temporary'`). Default `'permanent'`.
+   */
+  readonly restart: 'permanent' | 'transient' | 'temporary';
+  /** More crashes than this within `withinMs`, with no reply between them, break the port. Default 5. */
+  readonly maxRestarts: number;
+  /** Default 30 s. */
+  readonly withinMs: number;
+  /** The delay before a restart doubles from `minMs` to `maxMs`, and is drawn between 0 and that. Default 100 and 30 000. */
+  readonly backoff: { readonly minMs: number; readonly maxMs: number };
+  /** A child that lived so long is restarted at once. Default 1 s. */
+  readonly minUptimeMs: number;
+}
+
+export interface Death {
+  readonly nowMs: number;
+  readonly uptimeMs: number;
+  readonly hasAnswered: boolean;
+  /** An exit with one of the `successCodes`. */
+  readonly isSuccess: boolean;
+}
+
+/** 1 ms doubled so often is longer than a timer takes; 0 doubled without end would be no number. */
+const MAX_DOUBLINGS = 31;
+
+export type Verdict = { readonly kind: 'restart'; readonly delayMs: number } | { readonly kind: 'give up' };
+
+export class RestartPolicy {
+  readonly #options: RestartOptions;
+  readonly #random: () => number;
+  #crashTimes: number[] = [];
+  #backoffSteps = 0;
+
+  /** @param random for the jitter: a number from 0 to less than 1 */
+  constructor(options: RestartOptions, random: () => number = Math.random) {
+    this.#options = options;
+    this.#random = random;
+  }
+
+  /** How often the child was restarted since its record was last clear. */
+  get recentRestarts(): number {
+    return Math.max(0, this.#crashTimes.length - 1);
+  }
+
+  /** The child died by itself. */
+  died({ nowMs, uptimeMs, hasAnswered, isSuccess }: Death): Verdict {
+    const { restart, maxRestarts, withinMs, minUptimeMs } = this.#options;
+    if (restart === 'temporary' || (restart === 'transient' && isSuccess)) return { kind: 'give up' };
+    this.#crashTimes = this.#crashTimes.filter((time) => nowMs - time < withinMs);
+    this.#crashTimes.push(nowMs);
+    if (this.#crashTimes.length > maxRestarts) return { kind: 'give up' };
+    const isHealthy = hasAnswered || uptimeMs >= minUptimeMs;
+    if (isHealthy) this.#backoffSteps = 0;
+    return { kind: 'restart', delayMs: isHealthy ? 0 : this.#nextDelay() };
+  }
+
+  /** A reply came: what happened before it is forgiven. */
+  answered(): void {
+    if (this.#crashTimes.length > 0) this.reset();
+  }
+
+  /** The last crashes were one poisonous request's, not the child's. */
+  forgive(crashes: number): void {
+    this.#crashTimes.splice(-crashes);
+    this.#backoffSteps = Math.max(0, this.#backoffSteps - crashes);
+  }
+
+  reset(): void {
+    this.#crashTimes = [];
+    this.#backoffSteps = 0;
+  }
+
+  /** Full jitter: many that died of one cause must not come back at one moment. */
+  #nextDelay(): number {
+    const { minMs, maxMs } = this.#options.backoff;
+    const ceilingMs = Math.min(maxMs, minMs * 2 ** Math.min(this.#backoffSteps, MAX_DOUBLINGS));
+    this.#backoffSteps += 1;
+    return this.#random() * ceilingMs;
+  }
+}

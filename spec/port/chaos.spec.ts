@@ -1,0 +1,192 @@
+import { expect } from 'chai';
+import { AbortError, ExitError, PoisonError, Port, RexPortError, TimeoutError } from '../../lib';
+import { isAlive } from '../support/processes';
+import { obeys } from '../support/ports';
+
+const CALLERS = 20;
+/** What a busy machine does not manage within the time is left undone. */
+const REQUESTS_PER_CALLER = 60;
+const TIME_MS = Number(process.env['CHAOS_MS'] ?? 2500);
+const TIMEOUT_MS = 100;
+
+/** The same numbers for the same seed: mulberry32. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/**
+ * Does to the children, from outside, what the requests themselves do not. It strikes as the requests go on, not as time
+ * goes by: so it leaves a busy machine as much to do in peace as an idle one.
+ */
+class Tormentor {
+  readonly pids: number[] = [];
+  kills = 0;
+  stops = 0;
+  readonly #random: () => number;
+  readonly #alive = new Set<number>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+
+  constructor(port: Port, random: () => number) {
+    this.#random = random;
+    port.on('spawn', ({ pid }) => {
+      this.pids.push(pid!);
+      this.#alive.add(pid!);
+    });
+    port.on('exit', ({ pid }) => this.#alive.delete(pid!));
+  }
+
+  settled(): void {
+    if (this.#random() > 0.05) return;
+    // the child that is leaving, where there is one, or the one that serves
+    const pid = [...this.#alive].at(this.#random() < 0.2 ? 0 : -1);
+    if (pid !== undefined) this.#later(() => this.#alive.has(pid) && this.#strike(pid), this.#random() * 5);
+  }
+
+  #later(action: () => void, ms: number): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      action();
+    }, ms);
+    this.#timers.add(timer);
+  }
+
+  #strike(pid: number): void {
+    const what = this.#random();
+    if (what < 0.5) {
+      this.kills += 1;
+      signal(pid, what < 0.25 ? 'SIGKILL' : 'SIGTERM');
+    } else {
+      this.stops += 1;
+      signal(pid, 'SIGSTOP');
+      this.#later(() => signal(pid, 'SIGCONT'), this.#random() * 100);
+    }
+  }
+
+  rest(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    for (const pid of this.#alive) signal(pid, 'SIGCONT');
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // it was gone before
+  }
+}
+
+/** How requests ended, by code. */
+type Tally = Record<string, number>;
+
+async function torment(seed: number, options: Parameters<typeof obeys>[0]): Promise<Tally> {
+  const random = randomOf(seed);
+  const port = obeys({ backoff: { minMs: 0, maxMs: 1 }, maxRestarts: 1000, forceKillAfterMs: 100, ...options });
+  const tormentor = new Tormentor(port, random);
+  const tally: Tally = {};
+  const faults: string[] = [];
+  const endsAt = performance.now() + TIME_MS;
+  let asked = 0;
+  const noted = (key: string): void => void (tally[key] = (tally[key] ?? 0) + 1);
+
+  async function one(text: string): Promise<void> {
+    const what = random();
+    const control = new AbortController();
+    const isIdempotent = random() < 0.3;
+    let message = `echo ${text}`;
+    if (what < 0.006) message = 'exit 7';
+    else if (what < 0.012) message = `kill KILL`;
+    else if (what < 0.1) message = `slowly ${Math.floor(random() * 10)} ${text}`;
+    else if (what < 0.105) message = `slowly 300 ${text}`;
+    const isAborted = random() < 0.05;
+    // a deadline that passes costs the child and all behind it: under one for each, a busy machine does nothing else
+    const isUrgent = random() < 0.15;
+    const timer = isAborted ? setTimeout(() => control.abort(text), random() * 30) : undefined;
+    let settlements = 0;
+    try {
+      const reply = await port
+        .request(message, {
+          idempotent: isIdempotent,
+          ...(isUrgent && { timeoutMs: TIMEOUT_MS + Math.floor(random() * 200) }),
+          ...(isAborted && { signal: control.signal }),
+        })
+        .finally(() => (settlements += 1));
+      noted('replies');
+      if (!message.endsWith(text)) faults.push(`${message} was answered with ${String(reply)}`);
+      else if (String(reply) !== text) faults.push(`${text} got ${String(reply)}`);
+    } catch (error) {
+      judge(error, { message, isIdempotent, isUrgent, isAborted: control.signal.aborted });
+    } finally {
+      clearTimeout(timer);
+    }
+    tormentor.settled();
+    if (settlements !== 1) faults.push(`${text} was settled ${settlements} times`);
+  }
+
+  interface Asked {
+    readonly message: string;
+    readonly isIdempotent: boolean;
+    readonly isUrgent: boolean;
+    readonly isAborted: boolean;
+  }
+
+  function judge(error: unknown, is: Asked): void {
+    noted(error instanceof TimeoutError ? `${error.code} ${error.phase}` : (error as RexPortError).code);
+    const isHonest =
+      (error instanceof ExitError && !(is.isIdempotent && error.exitCode === 7)) ||
+      (error instanceof TimeoutError && is.isUrgent) ||
+      (error instanceof PoisonError && is.isIdempotent) ||
+      (error instanceof AbortError && is.isAborted);
+    if (!isHonest) faults.push(`${is.message} was rejected with ${String(error)}`);
+  }
+
+  async function caller(name: number): Promise<void> {
+    for (let n = 0; n < REQUESTS_PER_CALLER && performance.now() < endsAt; n += 1) {
+      asked += 1;
+      await one(`${name}/${n}`);
+    }
+  }
+
+  await Promise.all(Array.from({ length: CALLERS }, (_, name) => caller(name)));
+  tormentor.rest();
+  if (port.pending !== 0 || port.queued !== 0) faults.push(`pending ${port.pending}, queued ${port.queued}`);
+  const last = String(await port.request('echo last'));
+  if (last !== 'last') faults.push(`the last got ${last}`);
+  await port.close();
+  if (port.state !== 'closed') faults.push(`after close() the port is ${port.state}`);
+  for (const pid of tormentor.pids) if (isAlive(pid)) faults.push(`child ${pid} is still there`);
+  const settled = Object.values(tally).reduce((sum, times) => sum + times, 0);
+  if (settled !== asked) faults.push(`${asked} were asked and ${settled} were settled`);
+  expect(faults).to.deep.equal([]);
+  return { ...tally, children: tormentor.pids.length, kills: tormentor.kills, stops: tormentor.stops };
+}
+
+describe('Port in chaos', function () {
+  // A seed of a run that failed: CHAOS_SEED=… npm test
+  const seed = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+  for (const [what, options] of [
+    ['one in flight', {}],
+    ['eight in flight', { maxInFlight: 8 }],
+    ['eight in flight, a new child every 100 requests', { maxInFlight: 8, maxRequests: 100 }],
+  ] as const) {
+    it(`settles every request once, with its own reply or an honest error: ${what}`, async function () {
+      this.timeout(60_000);
+      try {
+        const tally = await torment(seed, options);
+        if (process.env['CHAOS_TALLY'] !== undefined) console.log(JSON.stringify(tally));
+        expect(tally['replies']).to.be.above(0);
+        expect(tally['children']).to.be.above(2);
+      } catch (error) {
+        (error as Error).message = `CHAOS_SEED=${seed}: ${(error as Error).message}`;
+        throw error;
+      }
+    });
+  }
+});

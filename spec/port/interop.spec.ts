@@ -1,0 +1,111 @@
+import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { Port } from '../../lib';
+import { pattern } from '../support/frames';
+import { program } from '../support/ports';
+
+const KIB = 1024;
+
+interface Language {
+  readonly name: string;
+  /** What says whether it is there. */
+  readonly probe: readonly [string, ...string[]];
+  /** What is to be done before, in a folder that is removed after. */
+  readonly build?: (folder: string) => readonly [string, string[]];
+  readonly run: (folder: string, packet: number) => readonly [string, string[]];
+  /** The most that goes through in good time. */
+  readonly mostBytes: number;
+}
+
+const languages: readonly Language[] = [
+  {
+    name: 'python3',
+    probe: ['python3', '--version'],
+    run: (_folder, packet) => ['python3', [program('echo.py'), `${packet}`]],
+    mostBytes: 8 * KIB * KIB,
+  },
+  {
+    name: 'perl',
+    probe: ['perl', '-v'],
+    run: (_folder, packet) => ['perl', [program('echo.pl'), `${packet}`]],
+    mostBytes: 8 * KIB * KIB,
+  },
+  {
+    name: 'node',
+    probe: [process.execPath, '--version'],
+    run: (_folder, packet) => [process.execPath, [program('echo.mjs'), `${packet}`]],
+    mostBytes: 8 * KIB * KIB,
+  },
+  {
+    name: 'sh, dd and od',
+    probe: ['sh', '-c', 'dd count=0 2>/dev/null && od -An -to1 </dev/null'],
+    run: (_folder, packet) => ['sh', [program('echo.sh'), `${packet}`]],
+    mostBytes: 4 * KIB,
+  },
+  {
+    name: 'C',
+    probe: ['cc', '--version'],
+    build: (folder) => ['cc', ['-O1', '-o', path.join(folder, 'echo'), program('echo.c')]],
+    run: (folder, packet) => [path.join(folder, 'echo'), [`${packet}`]],
+    mostBytes: 8 * KIB * KIB,
+  },
+  {
+    name: 'Erlang',
+    probe: ['sh', '-c', 'command -v erl && command -v erlc'],
+    build: (folder) => ['erlc', ['-o', folder, program('echo.erl')]],
+    run: (folder, packet) => ['erl', ['-noinput', '-pa', folder, '-run', 'echo', 'main', `${packet}`]],
+    mostBytes: 8 * KIB * KIB,
+  },
+];
+
+const SIZES = [0, 1, 10, 13, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 65537, 100_000, 8 * KIB * KIB];
+
+for (const { name, probe, build, run, mostBytes } of languages) {
+  describe(`Port and a child in ${name}`, () => {
+    let folder: string;
+
+    before(function () {
+      this.timeout(60_000);
+      const [command, ...args] = probe;
+      if (spawnSync(command, args, { stdio: 'ignore' }).status !== 0) this.skip();
+      folder = mkdtempSync(path.join(tmpdir(), 'rexport-interop-'));
+      const building = build?.(folder);
+      if (building === undefined) return;
+      const { status, stderr } = spawnSync(...(building as [string, string[]]), { encoding: 'utf8' });
+      expect(status, stderr).to.equal(0);
+    });
+
+    after(() => {
+      if (folder !== undefined) rmSync(folder, { recursive: true });
+    });
+
+    for (const packet of [1, 2, 4] as const) {
+      it(`brings back messages of every size and every byte, {packet, ${packet}}`, async function () {
+        this.timeout(30_000);
+        const [command, args] = run(folder, packet);
+        await using port = new Port(command, args, { packet, maxInFlight: 4 });
+        const sizes = SIZES.filter((bytes) => bytes <= Math.min(mostBytes, 2 ** (8 * packet) - 1));
+        const messages = sizes.map(pattern);
+        const replies = await Promise.all(messages.map((message) => port.request(message)));
+        expect(replies.map((reply) => reply.length)).to.deep.equal(sizes);
+        for (const [n, reply] of replies.entries()) {
+          if (!reply.equals(messages[n]!)) expect.fail(`the reply of ${reply.length} bytes differs`);
+        }
+        expect(port.restarts).to.equal(0);
+      });
+    }
+
+    it('leaves with code 0 at the end of its input, when the port is closed', async () => {
+      const [command, args] = run(folder, 4);
+      const port = new Port(command, args);
+      const statuses: unknown[] = [];
+      port.on('exit', (_child, { exitCode }) => statuses.push(exitCode));
+      expect(String(await port.request('hello'))).to.equal('hello');
+      await port.close();
+      expect(statuses).to.deep.equal([0]);
+    });
+  });
+}

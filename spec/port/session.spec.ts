@@ -1,0 +1,197 @@
+import { once } from 'node:events';
+import { mkdtempSync, rmdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import { FrameTruncatedError } from '../../lib/framing/framing-errors';
+import { Port } from '../../lib/port/port';
+import { ask, obeys, watch } from '../support/ports';
+import { rejection, sh } from '../support/streams';
+
+const EXIT = 'ERR_REXPORT_EXIT';
+
+describe('Port: a child that dies', () => {
+  it('with a request rejects it at once, with code, duration and the last words; the next one works', async () => {
+    await using port = obeys();
+    await ask(port, 'echo warm');
+    const startedAt = performance.now();
+    const error = await rejection(port.request('exit 7'));
+    expect(performance.now() - startedAt).to.be.below(1000);
+    expect(error).to.include({ code: EXIT, exitCode: 7, signal: null, stderrTail: 'going with 7\n', command: 'perl' });
+    expect(error.message).to.match(/^perl exited with code 7 after \d+ ms; its stderr:\ngoing with 7$/);
+    expect(await ask(port, 'echo next')).to.equal('next');
+  });
+
+  it('by a signal rejects with its name', async () => {
+    await using port = obeys();
+    for (const name of ['TERM', 'KILL', 'SEGV']) {
+      expect(await rejection(port.request(`kill ${name}`))).to.include({ exitCode: null, signal: `SIG${name}` });
+    }
+  });
+
+  it('with exit 0 is dead all the same for who waits', async () => {
+    await using port = obeys();
+    expect(await rejection(port.request('exit 0'))).to.include({ code: EXIT, exitCode: 0 });
+  });
+
+  it('between requests is replaced, and nobody notices', async () => {
+    await using port = obeys();
+    for (let round = 0; round < 5; round += 1) {
+      const pid = Number(await ask(port, 'pid'));
+      process.kill(pid, 'SIGKILL');
+      await once(port, 'exit');
+      expect(await ask(port, `echo ${round}`)).to.equal(String(round));
+    }
+    expect(port.restarts).to.equal(5);
+  });
+
+  it('rejects all that were written, in that moment and with one error', async () => {
+    await using port = obeys({ maxInFlight: 4 });
+    await ask(port, 'echo warm');
+    const messages = ['kill KILL', 'echo a', 'echo b', 'echo c'];
+    const errors = await Promise.all(messages.map((message) => rejection(port.request(message))));
+    expect(errors[0]).to.include({ code: EXIT, signal: 'SIGKILL' });
+    expect(new Set(errors).size).to.equal(1);
+  });
+
+  it('in the midst of a large request does not hurt the unwritten behind it: they go on, in order', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
+    for (const end of ['kill -9 $$', 'exec 0<&-; sleep 0.05; kill -9 $$']) {
+      const script = `mkdir ${directory}/once && { read -r x; ${end}; }; exec cat`;
+      await using port = new Port(...sh(script), { maxInFlight: 10 });
+      const order: string[] = [];
+      const first = rejection(port.request(Buffer.alloc(3_000_000, '\n')));
+      const others = ['a', 'b', 'c', 'd'].map(async (text) => order.push(await ask(port, text)));
+      expect(await first).to.include({ code: EXIT, signal: 'SIGKILL' });
+      await Promise.all(others);
+      expect(order).to.deep.equal(['a', 'b', 'c', 'd']);
+      expect(port.restarts).to.equal(1);
+      rmdirSync(`${directory}/once`);
+    }
+    rmdirSync(directory);
+  });
+
+  it('has the idempotent ones sent again, in order, before those that waited', async () => {
+    await using port = obeys({ maxInFlight: 4 });
+    await ask(port, 'echo warm');
+    const order: string[] = [];
+    const request = async (message: string, idempotent: boolean): Promise<void> => {
+      order.push(await ask(port, message, { idempotent }).catch((error: Error) => error.constructor.name));
+    };
+    await Promise.all([
+      request('exit 1', false),
+      request('echo a', true),
+      request('echo b', false),
+      request('echo c', true),
+      request('echo d', false),
+    ]);
+    expect(order).to.deep.equal(['ExitError', 'ExitError', 'a', 'c', 'd']);
+  });
+
+  it('right after its reply loses nothing: the reply, then the exit, 500 times, and nothing is left of them', async () => {
+    const run = async (): Promise<void> => {
+      await using port = new Port(...sh('read -r line; printf "\\0\\0\\0\\2OK"; exit 3'));
+      const codes: unknown[] = [];
+      port.on('exit', (_child, { exitCode }) => codes.push(exitCode));
+      for (let i = 0; i < 125; i += 1) {
+        const exit = once(port, 'exit');
+        expect(await ask(port, '\n')).to.equal('OK');
+        await exit;
+      }
+      expect(codes).to.deep.equal(Array.from({ length: 125 }, () => 3));
+    };
+    await Promise.all([run(), run(), run(), run()]);
+  }).timeout(60_000);
+});
+
+describe('Port: a reply that is cut', () => {
+  const cases = [
+    ['header', '0000', 2, 4],
+    ['body', '0000000a4142', 2, 10],
+    ['body', '0000000a', 0, 10],
+  ] as const;
+  for (const [phase, hex, receivedBytes, expectedBytes] of cases) {
+    it(`by exit 0 after ${receivedBytes} bytes of the ${phase}: the cut is the error, the exit its cause`, async () => {
+      await using port = obeys();
+      const error = await rejection(port.request(`last ${hex} 0`));
+      expect(error).to.be.instanceOf(FrameTruncatedError).and.include({ phase, receivedBytes, expectedBytes });
+      expect(error.cause).to.include({ code: EXIT, exitCode: 0 });
+      expect(await ask(port, 'echo next')).to.equal('next');
+    });
+
+    it(`by exit 7 after ${receivedBytes} bytes of the ${phase}: the exit is the error, the cut its cause`, async () => {
+      await using port = obeys();
+      const error = await rejection(port.request(`last ${hex} 7`));
+      expect(error).to.include({ code: EXIT, exitCode: 7 });
+      expect(error.cause).to.be.instanceOf(FrameTruncatedError).and.include({ phase, receivedBytes, expectedBytes });
+      expect(await ask(port, 'echo next')).to.equal('next');
+    });
+  }
+
+  it('goes by the successCodes in that', async () => {
+    await using port = obeys({ successCodes: [7] });
+    expect(await rejection(port.request('last 0000 7'))).to.be.instanceOf(FrameTruncatedError);
+    expect(await rejection(port.request('last 0000 0'))).to.include({ code: EXIT, exitCode: 0 });
+  });
+});
+
+describe('Port: a child that answers what nobody asked', () => {
+  const TWICE = 'raw 00000001410000000142';
+
+  it('twice in one chunk: told as unexpected, replaced, and the next request is right', async () => {
+    await using port = obeys();
+    const seen = watch(port);
+    for (let round = 0; round < 20; round += 1) {
+      const [first, next] = [ask(port, TWICE), ask(port, `echo ${round}`)];
+      expect(await first).to.equal('A');
+      expect(await next).to.equal(String(round));
+    }
+    expect(seen.filter((line) => line.startsWith('unexpected'))).to.have.length(20);
+    expect(seen[1]).to.equal('unexpected 1: B');
+    expect(port.restarts).to.equal(20);
+  });
+
+  it('in turn with its replies is restarted without end: it does answer', async () => {
+    await using port = obeys({ maxRestarts: 1 });
+    for (let round = 0; round < 5; round += 1) expect(await ask(port, TWICE)).to.equal('A');
+    expect(port.state).to.not.equal('broken');
+  });
+
+  it('while nobody waits: told, and replaced', async () => {
+    const script = 'read -r x; printf "\\0\\0\\0\\1A"; sleep 0.05; printf "\\0\\0\\0\\1B"; exec cat';
+    await using port = new Port(...sh(script));
+    const seen = watch(port);
+    expect(await ask(port, '\n')).to.equal('A');
+    await once(port, 'restart');
+    expect(seen.slice(0, 3)).to.deep.equal(['spawn 1', 'unexpected 1: B', 'restart 2']);
+  });
+
+  it('in a reply that is too long: the request says so, those behind it EXIT with that as cause', async () => {
+    await using port = obeys({ maxInFlight: 2, maxMessageBytes: 100 });
+    await ask(port, 'echo warm');
+    const outcomes = [rejection(port.request('raw 00000065')), rejection(port.request('echo b'))] as const;
+    const tooLarge = await outcomes[0];
+    expect(tooLarge).to.include({ code: 'ERR_REXPORT_MESSAGE_TOO_LARGE', messageBytes: 101, maxMessageBytes: 100 });
+    const behind = await outcomes[1];
+    expect(behind).to.include({ code: EXIT }).and.have.property('cause', tooLarge);
+    expect(await ask(port, 'echo on')).to.equal('on');
+  });
+});
+
+describe('Port: a child that closes its pipes and lives on', () => {
+  it('its output: the requests fail, it is replaced', async () => {
+    await using port = new Port(...sh('exec >&-; sleep 30'), { maxRestarts: 0 });
+    const error = await rejection(port.request('a'));
+    expect(error).to.include({ code: EXIT });
+    expect(error.message).to.include('it closed its output');
+    expect(port.state).to.equal('broken');
+  });
+
+  it('its input: what it answers is delivered, the others fail, it is replaced', async () => {
+    const script = 'head -c 5 >/dev/null; exec 0<&-; printf "\\0\\0\\0\\1A"; sleep 30';
+    await using port = new Port(...sh(script), { maxRestarts: 0, maxInFlight: 2, orphanGraceMs: 400 });
+    const [first, second] = [ask(port, 'x'), rejection(port.request(Buffer.alloc(2_000_000)))];
+    expect(await first).to.equal('A');
+    expect((await second).code).to.equal('ERR_REXPORT_INPUT_CLOSED');
+  });
+});
