@@ -137,7 +137,7 @@ export class PortDuplex extends Duplex {
   }
 
   override read(size?: number): ReturnType<node.Duplex['read']> {
-    this.#hasBeenRead = true;
+    if (size !== 0) this.#hasBeenRead = true; // read(0) is the stream's own
     const chunk: unknown = super.read(size);
     // A failure may have waited for the reader to take the last byte.
     this.#settle();

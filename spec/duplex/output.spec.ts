@@ -124,12 +124,15 @@ describe('PortDuplex: the output side', () => {
     expect(other.signalCode).to.equal('SIGINT');
   });
 
-  it('raises a failure at once where nobody reads', async () => {
-    const port = new PortDuplex(...sh(FAILING.replace(String(TOTAL), '1000')));
-    port.end();
-    const [error] = (await once(port, 'error')) as [Error];
-    expect(error).to.include({ exitCode: 3 });
-    await closed(port);
+  it('raises a failure at once where nobody reads, however the output and the exit meet, 60 times', async () => {
+    const run = async (): Promise<void> => {
+      const port = new PortDuplex(...sh(FAILING.replace(String(TOTAL), '1000')));
+      port.end();
+      const [error] = (await once(port, 'error')) as [Error];
+      expect(error).to.include({ exitCode: 3 });
+      await closed(port);
+    };
+    for (let round = 0; round < 6; round += 1) await Promise.all(Array.from({ length: 10 }, run));
   });
 
   it('does not end before the status is known when stdout is closed long before the exit', async () => {
