@@ -29,9 +29,9 @@ function compile(): string {
   return folder;
 }
 
-after(() => {
+// not in a hook of mocha: where files run in parallel, one module serves several of them
+process.once('exit', () => {
   if (compiled !== undefined) rmSync(compiled, { recursive: true });
-  compiled = undefined;
 });
 
 /** Where the compiled program lies. */
