@@ -30,6 +30,8 @@ export class Child implements LiveChild {
    */
   static spawn(spec: ChildSpec, onFailure: (error: SpawnError) => void): Child | undefined {
     const fail = (cause: unknown): void => void explainSpawnFailure(spec, cause).then(onFailure);
+    // Before the call: it takes its time, and the child may be running for most of it.
+    const startedAt = performance.now();
     try {
       const { command, args, cwd, env, argv0, uid, gid, stdin, stdout, stderr, killTree } = spec;
       const child = spawn(command, args, {
@@ -42,7 +44,7 @@ export class Child implements LiveChild {
         detached: killTree,
         windowsHide: true,
       });
-      if (child.pid !== undefined) return new Child(child, child.pid, spec);
+      if (child.pid !== undefined) return new Child(child, child.pid, spec, startedAt);
       child.once('error', fail);
     } catch (cause) {
       fail(cause);
@@ -50,7 +52,8 @@ export class Child implements LiveChild {
     return undefined;
   }
 
-  private constructor(child: ChildProcess, pid: number, { command, killSignal, killTree }: ChildSpec) {
+  private constructor(child: ChildProcess, pid: number, spec: ChildSpec, startedAt: number) {
+    const { command, killSignal, killTree } = spec;
     this.#process = child;
     this.#killTree = killTree;
     this.pid = pid;
@@ -59,7 +62,6 @@ export class Child implements LiveChild {
     this.stdin = child.stdin;
     this.stdout = child.stdout;
     this.stderr = child.stderr;
-    const startedAt = performance.now();
     trace.spawn({ command, pid });
     exitHook.add(this);
     child.once('exit', (exitCode, signal) => {

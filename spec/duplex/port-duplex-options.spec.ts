@@ -179,7 +179,7 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
       'successCodes',
       ['cat', { successCodes: 0 }],
       TypeError,
-      'expected `successCodes` to be an array of at least one exit code, got 0',
+      'expected `successCodes` to be an array of exit codes, got 0',
     ],
     [
       'one of successCodes',
