@@ -83,11 +83,15 @@ export class Port<Request = Message, Reply = Buffer> extends EventEmitter<PortEv
    */
   request(message: Request, options: RequestOptions = {}): Promise<Reply> {
     const { encode, decode } = this.#codec;
-    // A throw of the caller's hook, or for a wrong option, is a rejection too.
-    const reply = new Promise<Buffer>((resolve) => {
+    let reply: Promise<Buffer>;
+    try {
       checkRequestOptions(options);
-      resolve(this.#dispatcher.request(encode === undefined ? (message as Message) : encode(message), options));
-    });
+      reply = this.#dispatcher.request(encode === undefined ? (message as Message) : encode(message), options);
+    } catch (error) {
+      // A throw of the caller's hook, whatever it is, or for a wrong option, is a rejection too.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      reply = Promise.reject(error);
+    }
     return decode === undefined ? (reply as Promise<Reply & Buffer>) : reply.then(decode);
   }
 
