@@ -14,6 +14,7 @@ import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { ExitError, PortDuplex } from '../lib';
+import { survive } from './killed-requests';
 
 const { values } = parseArgs({ options: { megabytes: { type: 'string', default: '200' } } });
 const logBytes = Number(values.megabytes) * 1e6;
@@ -128,6 +129,7 @@ function say(lines: string): void {
 
 async function play(): Promise<void> {
   for (const act of [makeLog, compress, restore, sortSome, breakOff]) await act();
+  await survive(title, say);
 }
 
 async function main(): Promise<void> {
