@@ -9,16 +9,12 @@ export class Limits {
   #timer: NodeJS.Timeout | undefined;
   #stopListening: (() => void) | undefined;
 
-  /** @param onLimit called with an AbortError or a TimeoutError */
+  /** @param onLimit called with an AbortError or a TimeoutError, never before the caller has put up his listeners */
   constructor(settings: PortDuplexSettings, onLimit: (error: Error) => void) {
     this.#settings = settings;
     this.#onLimit = onLimit;
-  }
-
-  /** Heeds the signal from now on; one that has already fired is heard at once. */
-  listen(): void {
-    const { signal } = this.#settings;
-    if (signal?.aborted) this.#onLimit(new AbortError(signal));
+    const { signal } = settings;
+    if (signal?.aborted) process.nextTick(onLimit, new AbortError(signal));
     else if (signal) this.#stopListening = onAbort(signal, () => this.#onLimit(new AbortError(signal)));
   }
 

@@ -64,7 +64,6 @@ export class PortDuplex extends Duplex {
     this.#stderr = new StderrTail(settings.stderrTailBytes, settings.orphanGraceMs, () => this.#settle());
     this.once('end', () => this.#outputEnded());
     this.#limits = new Limits(settings, onError);
-    this.#limits.listen();
     process.nextTick(() => this.#spawn());
   }
 
@@ -207,6 +206,7 @@ export class PortDuplex extends Duplex {
   }
 
   #outputDone(): void {
+    this.#stderr.leave();
     if (this.#child?.status === undefined && !this.#hasBeenLeft && this.readable) this.emit('outputclosed');
     this.#settle();
   }

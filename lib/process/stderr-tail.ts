@@ -17,13 +17,14 @@ export class StderrTail {
   #source: node.Readable | undefined;
   #stream: node.Readable | undefined;
   #hasExited = false;
+  #isLeft = false;
   #isDone = false;
 
   /** @param graceMs how long stderr is waited for after the exit; a descendant may hold it for ever. */
   constructor(limitBytes: number, graceMs: number, onDone: () => void) {
     this.#limitBytes = limitBytes;
     this.#onDone = onDone;
-    this.#clock = new SilenceClock(graceMs, () => this.release());
+    this.#clock = new SilenceClock(graceMs, () => this.#waitedEnough());
   }
 
   get isDone(): boolean {
@@ -68,12 +69,14 @@ export class StderrTail {
 
   /** Nothing more is taken; the stream ends after what it has. */
   release(): void {
-    if (this.#isDone) return;
-    this.#isDone = true;
-    this.#clock.stop();
+    this.#finish();
     this.#source?.destroy();
-    this.#stream?.push(null);
-    this.#onDone();
+  }
+
+  /** stdout is complete, or nobody wants it: descendants that still hold stderr need no longer be borne with. */
+  leave(): void {
+    this.#isLeft = true;
+    if (this.#isDone) this.#source?.destroy();
   }
 
   /** The last bytes as text; what is cut off is cut at the border of a line where there is one. */
@@ -88,7 +91,23 @@ export class StderrTail {
     return border !== -1 && lines.trim() !== '' ? lines : withinLine(tail.subarray(1));
   }
 
+  /** Descendants that go on printing on stdout may do so on stderr too: it is drained, though nobody listens any more. */
+  #waitedEnough(): void {
+    this.#finish();
+    if (this.#isLeft) this.#source?.destroy();
+    else this.#source?.resume();
+  }
+
+  #finish(): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#clock.stop();
+    this.#stream?.push(null);
+    this.#onDone();
+  }
+
   #take(chunk: Buffer): void {
+    if (this.#isDone) return;
     this.#keep(chunk);
     const stream = this.#stream;
     if (stream === undefined || stream.destroyed) return;

@@ -41,6 +41,17 @@ describe('PortDuplex: descendants that hold the pipes', () => {
     await closed(port);
   });
 
+  it('reads a descendant to the end that prints on stderr too, whether or not its leader failed', async () => {
+    const script = '(for i in 1 2 3 4 5 6; do echo $i; echo e$i >&2; sleep 0.1; done)';
+    for (const code of [0, 3]) {
+      const port = new PortDuplex(...sh(`${script} & exit ${code}`), { stdin: 'ignore', orphanGraceMs: 250 });
+      let output = '';
+      port.on('data', (chunk: Buffer) => (output += String(chunk))).on('error', () => {});
+      await closed(port);
+      expect([output, port.exitCode]).to.deep.equal(['1\n2\n3\n4\n5\n6\n', code]);
+    }
+  });
+
   it('never loses data to the clock when the consumer is slow', async () => {
     const port = new PortDuplex(...sh('(head -c 400000 /dev/zero; echo end) & exit 0'), {
       stdin: 'ignore',

@@ -143,6 +143,31 @@ describe('StderrTail: the draining', () => {
     await once(child, 'close');
   });
 
+  it('then still drains the pipe, until it is left: what a descendant prints must not end it', async () => {
+    const source = new PassThrough();
+    const tail = new StderrTail(100, 10, () => {});
+    tail.attach(source);
+    const said = text(tail.stream);
+    await say(source, 'words');
+    tail.exited();
+    expect(await said).to.equal('words');
+    await say(source, 'late words');
+    expect([tail.text(), source.destroyed]).to.deep.equal(['words', false]);
+    tail.leave();
+    expect(source.destroyed).to.be.true;
+  });
+
+  it('lets go of the pipe by itself when it was left before', async () => {
+    const source = new PassThrough();
+    const tail = new StderrTail(100, 10, () => {});
+    tail.attach(source);
+    tail.leave();
+    tail.exited();
+    const awake = setInterval(() => {}, 1000);
+    await once(source, 'close').finally(() => clearInterval(awake));
+    expect(tail.isDone).to.be.true;
+  });
+
   it('survives a failure of the pipe', async () => {
     const source = new PassThrough();
     const tail = new StderrTail(100, 1000, () => {});
