@@ -15,7 +15,7 @@ export const bench: Bench = {
     title: 'spawn to close of `true`, one after another',
     size: 100,
     ratio: 'cost',
-    rounds: 5,
+    rounds: 9,
     warmups: 4,
     turns: 9,
     targets: { 'raw spawn': 1.15 },
