@@ -5,13 +5,15 @@ export type Callback = (error?: Error | null) => void;
 
 /**
  * The names of the one event "the child takes no more input": EPIPE and ECONNRESET (it left bytes unread) on Linux, EOF
- * on Windows, ENOTCONN where the end of input comes too late, the others where Node has already destroyed the pipe.
+ * on Windows, ENOTCONN where the end of input comes too late, the others where Node has closed the pipe already, before
+ * the write or under it (ECANCELED).
  */
 const INPUT_CLOSED_CODES: readonly (string | undefined)[] = [
   'EPIPE',
   'ECONNRESET',
   'EOF',
   'ENOTCONN',
+  'ECANCELED',
   'ERR_STREAM_DESTROYED',
   'ERR_STREAM_WRITE_AFTER_END',
 ];
@@ -67,8 +69,8 @@ export class ChildInput {
       callback();
       return;
     }
-    // Corked, many small chunks leave in one system call.
-    stdin.cork();
+    // Corked, many small chunks leave in one system call; one alone would only take the longer way.
+    if (chunks.length > 1) stdin.cork();
     chunks.forEach((chunk, index) => {
       if (index < chunks.length - 1) stdin.write(chunk);
       else stdin.write(chunk, (error) => this.#written(bytes, error, callback));

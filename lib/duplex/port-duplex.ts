@@ -181,7 +181,7 @@ export class PortDuplex extends Duplex {
     this.#child = Child.spawn(this.#settings.child, (error) => this.destroy(error));
     if (this.#child === undefined) return;
     this.#child.onExit((status) => this.#exited(status));
-    this.#setRef(this.#isRef);
+    if (!this.#isRef) this.#child.setRef(false);
     this.#limits.childSpawned();
     this.#output.attach(this.#child.stdout);
     this.#stderr.attach(this.#child.stderr);

@@ -40,6 +40,8 @@ export interface PortOptions<Request = Message, Reply = Buffer>
 }
 
 const MAX_DELAY_MS = 2 ** 31 - 1;
+/** A busy system takes its time to reap; too short, and it is not known how a child ended that closed its pipes first. */
+const FAREWELL_MS = 1000;
 const DECIDED: readonly string[] = ['stdin', 'stdout', 'onInputClosed', 'timeoutMs', 'highWaterMark'];
 const SPAWN_KEYS: readonly string[] = PORT_DUPLEX_KEYS.filter((key) => !DECIDED.includes(key));
 const OWN_KEYS: readonly string[] = [
@@ -85,7 +87,7 @@ export function checkPortOptions<Request, Reply>(
     signal: checked.signal,
     format,
     successCodes: checked.successCodes,
-    farewellMs: checked.orphanGraceMs,
+    farewellMs: FAREWELL_MS,
     size: 1,
     maxInFlight: integer('maxInFlight', options.maxInFlight ?? 1, 1, Number.MAX_SAFE_INTEGER),
     maxQueue: maxQueue === Infinity ? maxQueue : integer('maxQueue', maxQueue, 0, Number.MAX_SAFE_INTEGER),

@@ -48,7 +48,7 @@ describe('Port options: the defaults', () => {
       signal: undefined,
       format: {},
       successCodes: [0],
-      farewellMs: 150,
+      farewellMs: 1000,
       size: 1,
       maxInFlight: 1,
       maxQueue: Infinity,
