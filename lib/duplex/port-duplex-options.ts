@@ -6,7 +6,7 @@ import type { ChildSpec } from '../process/child-spec';
 export interface PortDuplexOptions {
   /** The directory the program runs in. Default: this process's own. */
   readonly cwd?: string | URL | undefined;
-  /** Variables of the child's environment; `undefined` as a value takes one away. */
+  /** Variables of the child's environment; `undefined` as a value takes one away. Default: our own, as at the spawn. */
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** Whether `env` is added to this process's own environment, or is all there is. Default true. */
   readonly extendEnv?: boolean | undefined;
@@ -163,7 +163,9 @@ function checkEnv({ env = {}, extendEnv }: PortDuplexOptions): NodeJS.ProcessEnv
     osText('the name of a variable in env', key, kindOf);
     if (value !== undefined) osText(`env.${key}`, value, kindOf);
   }
-  return boolean('extendEnv', extendEnv ?? true) ? { ...process.env, ...env } : { ...env };
+  if (!boolean('extendEnv', extendEnv ?? true)) return { ...env };
+  // The spawn copies it anyway, and that is dear: each variable is a call to the system's library.
+  return Object.keys(env).length === 0 ? process.env : { ...process.env, ...env };
 }
 
 export function checkSignalName(name: string, value: unknown): NodeJS.Signals {
