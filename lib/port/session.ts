@@ -49,6 +49,8 @@ export class Session implements RequestHolder {
     );
     port.once('exit', (exitCode: number | null, signal: NodeJS.Signals | null) => {
       this.#isReady = false;
+      // How it ended is known; the error that says so comes within the bounds of the stream.
+      clearTimeout(this.#timer);
       events.exited({ exitCode, signal, durationMs: this.#uptimeMs });
     });
     port.once('error', (error) => this.#died(error));
@@ -67,6 +69,10 @@ export class Session implements RequestHolder {
   /** Requests in flight, the abandoned ones too. */
   get length(): number {
     return this.#inFlight.length;
+  }
+
+  get #hasExited(): boolean {
+    return this.#port.exitCode !== null || this.#port.signalCode !== null;
   }
 
   get #uptimeMs(): number {
@@ -190,7 +196,13 @@ export class Session implements RequestHolder {
   #awaitExit(error: () => Error): void {
     this.#isReady = false;
     if (this.#isOver || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => this.end('misbehaved', error()), this.#settings.farewellMs).unref();
+    const expire = (): void => {
+      // Where the event loop was blocked, the exit may lie there unseen: it is in the poll phase, which comes before this.
+      setImmediate(() => {
+        if (!this.#hasExited) this.end('misbehaved', error());
+      });
+    };
+    this.#timer = setTimeout(expire, this.#settings.farewellMs).unref();
   }
 
   #died(error: Error): void {

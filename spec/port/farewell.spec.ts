@@ -1,0 +1,44 @@
+import { expect } from 'chai';
+import { ExitError, Port, type RexPortError } from '../../lib';
+import { rejection, sh } from '../support/streams';
+
+/** Takes a request of five bytes, frame and all, and then does as the script says. */
+function dying(script: string, orphanGraceMs = 150): Port {
+  return new Port(...sh(`head -c 5 >/dev/null; ${script}`), { restart: 'temporary', orphanGraceMs });
+}
+
+async function deathOf(port: Port): Promise<RexPortError> {
+  const error = await rejection(port.request('x'));
+  await port.destroy();
+  return error as RexPortError;
+}
+
+describe('Port: the end of a child that closed its output', () => {
+  it('is told by its code, though a grandchild holds its stderr for longer than is waited for', async () => {
+    const ports = Array.from({ length: 20 }, () => dying('sleep 0.4 <&- >&- & exit 3'));
+    for (const error of await Promise.all(ports.map(deathOf))) {
+      expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
+    }
+  });
+
+  it('is told by its code, though the event loop was blocked from the one to the other', async () => {
+    let isOver = false;
+    const block = (): void => {
+      const endsAt = performance.now() + 100;
+      while (performance.now() < endsAt);
+      if (!isOver) setImmediate(block);
+    };
+    setImmediate(block);
+    // some of them close their output in one block and exit in the next
+    const ports = Array.from({ length: 8 }, (_, n) => dying(`sleep 0.0${n}; exec >&-; sleep 0.07; exit 3`, 60));
+    const errors = await Promise.all(ports.map(deathOf));
+    isOver = true;
+    for (const error of errors) expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
+  });
+
+  it('is an error that says so, where it lives on', async () => {
+    const error = await deathOf(dying('exec >&-; exec sleep 30', 30));
+    expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: null, signal: null });
+    expect(error.message).to.match(/^sh was ended \(it closed its output\) after \d+ ms/);
+  });
+});
