@@ -22,7 +22,7 @@ describe('PortDuplex: leaks over time', function () {
   this.timeout(60_000);
 
   before(function () {
-    if (process.platform !== 'linux') this.skip();
+    if (process.platform !== 'linux') this.skip(); // what is left is counted in /proc
   });
 
   // All of them run at the same time, each in a process of its own.

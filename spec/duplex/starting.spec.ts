@@ -122,7 +122,7 @@ describe('PortDuplex: starting', () => {
     }
 
     it('a descriptor too few, however few there are', async function () {
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') this.skip(); // it looks into /proc, or counts on limits as Linux has them
       interface Answer {
         lives: string[];
         events: string[];
@@ -152,7 +152,7 @@ describe('PortDuplex: starting', () => {
     });
 
     it('a directory, a program and a user that an ordinary user may not have', async function () {
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') this.skip(); // it looks into /proc, or counts on limits as Linux has them
       const answer = await askProgram<{ folder: string; messages: Record<string, string> }>('ordinary-user');
       const locked = path.join(answer.folder, 'locked');
       expect(answer.messages).to.deep.equal({
@@ -305,7 +305,7 @@ describe('PortDuplex: starting', () => {
     });
 
     it('exactly the descriptors 0, 1 and 2', async function () {
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') this.skip(); // it looks into /proc, or counts on limits as Linux has them
       const handedOn = descriptorsHandedOn();
       for (const stderr of ['pipe', 'inherit', 'ignore'] as const) {
         const port = new PortDuplex('cat', { stderr });
@@ -323,7 +323,7 @@ describe('PortDuplex: starting', () => {
       await rejection(text(port));
       expect(port).to.include({ exitCode: null, signalCode: 'SIGPIPE' });
       await closed(port);
-      if (process.platform !== 'linux') this.skip();
+      if (process.platform !== 'linux') this.skip(); // it looks into /proc, or counts on limits as Linux has them
       const status = await output('cat', ['/proc/self/status']);
       for (const mask of ['SigIgn', 'SigBlk']) expect(status).to.match(new RegExp(`^${mask}:\\t0+$`, 'm'));
     });

@@ -78,7 +78,7 @@ describe('golden bytes', () => {
   for (const packet of [1, 2, 4] as const) {
     it(`what a real erl writes for {packet,${packet}}, and what it reads`, async function () {
       if (!hasErlang) {
-        this.skip();
+        this.skip(); // no erl here; the literals above hold the same bytes
         return;
       }
       const sizes = [0, 1, 5, 127, 128, 255, ...(packet > 1 ? [256, 65535] : []), ...(packet > 2 ? [65536] : [])];

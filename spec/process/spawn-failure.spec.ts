@@ -128,7 +128,7 @@ describe('what is to blame for a failed spawn', () => {
   it('is the loader of a binary of another system', async function () {
     const binary = readFileSync('/bin/true');
     const loader = /\/lib[\w/.-]*\/ld-[\w.-]*/.exec(binary.toString('latin1', 0, 4096));
-    if (loader === null) this.skip();
+    if (loader === null) this.skip(); // a static binary asks for no loader
     binary.write('nope', loader.index + 1);
     const program = file('foreign', binary);
     expect(await messageOf(program)).to.equal(

@@ -38,12 +38,12 @@ describe('the leak check', () => {
   });
 
   it('fails a spec that leaves a child behind, with its command line', function () {
-    if (process.platform !== 'linux') this.skip();
+    if (process.platform !== 'linux') this.skip(); // children and descriptors are counted in /proc
     expect(failures.get('a child')).to.match(/child process \d+: .* a-leaked-child$/m);
   });
 
   it('fails a spec that leaves a descriptor behind, with its target', function () {
-    if (process.platform !== 'linux') this.skip();
+    if (process.platform !== 'linux') this.skip(); // children and descriptors are counted in /proc
     expect(failures.get('a descriptor')).to.match(/descriptor of .*fixtures\/leaking\.ts$/m);
   });
 
