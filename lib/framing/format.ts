@@ -174,16 +174,23 @@ class FixedReader implements LengthReader {
 
   take(chunk: Uint8Array, at: number, end: number): number {
     const weights = this.#weights;
+    const start = at - this.takenBytes;
     let taken = this.takenBytes;
     let sum = this.#sum;
-    while (taken < weights.length && at < end) sum += (chunk[at++] ?? 0) * (weights[taken++] ?? 0);
+    // Four bytes at once, as mostly, need no loop: a tenth of all that a small message costs.
+    if (taken === 0 && weights.length === 4 && end - at >= 4) {
+      sum = weighed(chunk, at, weights, 0) + weighed(chunk, at, weights, 1);
+      sum += weighed(chunk, at, weights, 2) + weighed(chunk, at, weights, 3);
+      taken = 4;
+    }
+    while (taken < weights.length && start + taken < end) sum += weighed(chunk, start, weights, taken++);
     this.takenBytes = taken;
     this.#sum = sum;
     if (taken === weights.length) {
       this.complete = true;
       this.messageBytes = sum - this.#included;
     }
-    return at;
+    return start + taken;
   }
 
   fault(): string | undefined {
@@ -197,6 +204,11 @@ class FixedReader implements LengthReader {
     this.complete = false;
     this.#sum = 0;
   }
+}
+
+/** What the byte with that place in a prefix that begins at `start` counts. */
+function weighed(chunk: Uint8Array, start: number, weights: Weights, place: number): number {
+  return (chunk[start + place] ?? 0) * (weights[place] ?? 0);
 }
 
 class VarintReader implements LengthReader {

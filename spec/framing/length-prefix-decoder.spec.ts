@@ -332,6 +332,21 @@ describe('LengthPrefixDecoder', () => {
       expect(seen).to.deep.equal(Array.from({ length: 500 }, (_, i) => i));
     });
 
+    it('keeps what comes after a listener that took itself off in mid-chunk for the next one', async () => {
+      const decoder = new LengthPrefixDecoder();
+      const seen: string[] = [];
+      const note = (message: Buffer): void => void seen.push(String(message));
+      decoder.on('data', function first(message: Buffer) {
+        note(message);
+        if (seen.length === 2) decoder.off('data', first);
+      });
+      decoder.write(frames(['a', 'b', 'c', 'd']));
+      expect(seen).to.deep.equal(['a', 'b']);
+      decoder.on('data', note).end(frames(['e']));
+      await once(decoder, 'end');
+      expect(seen).to.deep.equal(['a', 'b', 'c', 'd', 'e']);
+    });
+
     it('gives everything to a listener that reads and resumes inside its call', async () => {
       const decoder = fed(cutEvery(frames(Array.from({ length: 2000 }, (_, i) => `${i}`)), 1000), { highWaterMark: 3 });
       const seen: number[] = [];
