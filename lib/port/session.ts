@@ -208,7 +208,9 @@ export class Session implements RequestHolder {
   #died(error: Error): void {
     const { exitCode } = this.#port;
     const isSuccess = exitCode !== null && this.#settings.successCodes.includes(exitCode);
-    this.#end('died', withTruncation(error, this.#parser, isSuccess), isSuccess);
+    // At the end of its input it left because we asked.
+    const kind = this.#port.writableEnded ? 'ended' : 'died';
+    this.#end(kind, withTruncation(error, this.#parser, isSuccess), isSuccess);
   }
 
   #endedFor(reason: string, cause?: Error): ExitError {
