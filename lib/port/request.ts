@@ -28,7 +28,7 @@ export interface Settlement {
 export class Request {
   readonly message: Message;
   readonly isIdempotent: boolean;
-  /** How many children died of themselves with it. */
+  /** How many children died by themselves with it, or misbehaved and were ended for that. */
   crashes = 0;
   isSettled = false;
   /** What it was rejected with. */
