@@ -108,14 +108,16 @@ export class Session implements RequestHolder {
   }
 
   abandoned(request: Request, reason: 'timeout' | 'abort'): void {
-    const inFlight = this.#inFlight;
-    const isWritten = inFlight.isWritten(request);
-    const isWanted = inFlight.written.length + inFlight.unwritten.length > 0;
+    const isWritten = this.#inFlight.isWritten(request);
     // The late reply of a request would answer the next one; that of an aborted one comes soon, and is swallowed.
-    if (isWritten && reason === 'timeout')
+    if (isWritten && reason === 'timeout') {
       this.end('ended', this.#endedFor('another request timed out', request.error));
-    else if (!isWanted && inFlight.isOwed) this.end('ended', this.#endedFor('its last request was aborted'));
-    else if (!isWritten) this.#events.progressed(0);
+      return;
+    }
+    // Those of this tick will have been written; what a full pipe keeps back need not wait for a reply that may never come.
+    if (this.#inFlight.unwritten.length > 0) setImmediate(() => this.#endIfUnwanted());
+    else this.#endIfUnwanted();
+    if (!isWritten) this.#events.progressed(0);
   }
 
   phaseOf(request: Request): RequestPhase {
@@ -190,6 +192,11 @@ export class Session implements RequestHolder {
     this.#port.end();
     const expire = (): void => this.end('ended', this.#endedFor('it did not leave at the end of its input'));
     this.#timer = setTimeout(expire, this.#settings.closeTimeoutMs).unref();
+  }
+
+  #endIfUnwanted(): void {
+    const { isOwed, written } = this.#inFlight;
+    if (isOwed && written.length === 0) this.end('ended', this.#endedFor('its last request was aborted'));
   }
 
   /** A pipe was closed: mostly the first sign of a death. The exit says how; a child that lives on is ended. */
