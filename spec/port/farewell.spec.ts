@@ -36,6 +36,13 @@ describe('Port: the end of a child that closed its output', () => {
     for (const error of errors) expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
   });
 
+  it('is told by its code, though a grandchild holds its output for longer than is waited for', async () => {
+    const ports = Array.from({ length: 5 }, () => dying('sleep 1 & exit 3'));
+    for (const error of await Promise.all(ports.map(deathOf))) {
+      expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
+    }
+  });
+
   it('is an error that says so, where it lives on', async () => {
     const error = await deathOf(dying('exec >&-; exec sleep 30', 30));
     expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: null, signal: null });
