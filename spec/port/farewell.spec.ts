@@ -43,6 +43,14 @@ describe('Port: the end of a child that closed its output', () => {
     }
   });
 
+  it('is that error also where it closed its input before, as the dying do', async () => {
+    const script = 'read -r x; exec 0<&-; sleep 0.2; exec >&-; exec sleep 30';
+    const port = new Port(...sh(script), { restart: 'temporary' });
+    const error = await rejection(port.request(Buffer.alloc(2_000_000, '\n')));
+    await port.destroy();
+    expect(error.message).to.match(/^sh was ended \(it closed its output\) after \d+ ms/);
+  });
+
   it('is an error that says so, where it lives on', async () => {
     const error = await deathOf(dying('exec >&-; exec sleep 30', 30));
     expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: null, signal: null });
