@@ -1,5 +1,9 @@
 import { expect } from 'chai';
 import { ExitError, Port, type RexPortError } from '../../lib';
+import { checkPortOptions } from '../../lib/port/port-options';
+import { Session } from '../../lib/port/session';
+import type { ExitStatus } from '../../lib/process/exit-status';
+import { until } from '../support/processes';
 import { rejection, sh } from '../support/streams';
 
 /** Takes a request of five bytes, frame and all, and then does as the script says. */
@@ -55,5 +59,19 @@ describe('Port: the end of a child that closed its output', () => {
     const error = await deathOf(dying('exec >&-; exec sleep 30', 30));
     expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: null, signal: null });
     expect(error.message).to.match(/^sh was ended \(it closed its output\) after \d+ ms/);
+  });
+
+  it('has the whole time to leave, once it is asked to', async () => {
+    const { settings } = checkPortOptions('Port', ...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
+    const nothing = (): void => undefined;
+    const exited = new Promise<ExitStatus>((resolve) => {
+      const events = { spawned: nothing, progressed: nothing, unexpected: nothing, exited: resolve, ended: nothing };
+      const session = new Session(1, { ...settings, farewellMs: 100 }, { ...events, spawned: () => void leave() });
+      const leave = async (): Promise<void> => {
+        await until(() => session.room === 0);
+        session.leave();
+      };
+    });
+    expect(await exited).to.include({ exitCode: 4, signal: null });
   });
 });
