@@ -29,6 +29,18 @@ describe('Port: a child that dies', () => {
     }
   });
 
+  it('of a signal that waited while it was stopped takes with it what it was given meanwhile', async () => {
+    await using port = obeys();
+    const pid = Number(await ask(port, 'pid'));
+    process.kill(pid, 'SIGSTOP');
+    process.kill(pid, 'SIGTERM');
+    const given = rejection(port.request('echo a'));
+    const again = ask(port, 'echo b', { idempotent: true });
+    process.kill(pid, 'SIGCONT');
+    expect(await given).to.include({ code: EXIT, exitCode: null, signal: 'SIGTERM' });
+    expect(await again).to.equal('b');
+  });
+
   it('whose stderr nobody was to hear has no last words', async () => {
     await using port = obeys({ stderr: 'ignore' });
     expect(await rejection(port.request('exit 7'))).to.include({ exitCode: 7, stderrTail: '' });
