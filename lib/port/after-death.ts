@@ -5,7 +5,7 @@ import { PoisonError } from './port-errors';
 import type { Request } from './request';
 import type { SessionEnd } from './session-events';
 
-/** Two children that died with the same request, the second one alone with it, are no accident. */
+/** Two children that crashed with the same request, the second one alone with it, are no accident. */
 const POISON_CRASHES = 2;
 
 export interface Aftermath {
@@ -23,7 +23,7 @@ export function settleAfterDeath({ kind, error, written, unwritten }: SessionEnd
   const again: Request[] = [];
   let isPoison = false;
   for (const request of written) {
-    if (kind === 'died') request.crashes += 1;
+    if (kind !== 'ended') request.crashes += 1;
     if (!request.isIdempotent) {
       request.reject(error);
     } else if (request.crashes >= POISON_CRASHES) {

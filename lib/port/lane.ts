@@ -1,7 +1,6 @@
 /** One place for a child: sessions one after another, by the restart policy or as planned. */
-import { SpawnError } from '../errors';
 import { settleAfterDeath } from './after-death';
-import { BrokenError } from './port-errors';
+import { BrokenError, isCallersMistake } from './port-errors';
 import type { Request } from './request';
 import type { Generation, LaneEvents, Restart } from './lane-events';
 import { RestartPolicy, type RestartOptions } from './restart-policy';
@@ -16,9 +15,6 @@ export interface LaneSettings extends SessionSettings, RestartOptions {
 }
 
 export type LaneState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closed';
-
-/** A missing program or directory at the first spawn is a mistake of the caller's, and no restart mends it. */
-const PERMANENT_CODES: readonly unknown[] = ['ENOENT', 'ENOTDIR', 'EACCES'];
 
 export class Lane {
   state: LaneState = 'idle';
@@ -36,7 +32,7 @@ export class Lane {
   /** Started to take the place of the current one. */
   #next: Session | undefined;
   #leaving: Session | undefined;
-  /** It was to be replaced while the one before was still leaving. */
+  /** It was to be replaced while the one before was still leaving, or by one that could not be started. */
   #isReplacementDue = false;
   readonly #alive = new Set<Session>();
   #backoffTimer: NodeJS.Timeout | undefined;
@@ -61,7 +57,7 @@ export class Lane {
   send(request: Request): void {
     const session = this.#current;
     session?.send(request);
-    if (session !== undefined && session.sent >= this.#settings.maxRequests) this.replace();
+    if (session !== undefined && session.sent >= this.#settings.maxRequests && !this.#isReplacementDue) this.replace();
   }
 
   start(): void {
@@ -86,13 +82,14 @@ export class Lane {
     if (this.state !== 'ready' || this.#next !== undefined) return;
     this.#isReplacementDue = this.#leaving !== undefined;
     if (this.#isReplacementDue) return;
+    clearTimeout(this.#ageTimer);
     this.#next = this.#open();
     this.#restarting({ generation: this.#generation, delayMs: 0 });
   }
 
   /** The children finish what they have and leave at the end of their input. */
   async close(): Promise<void> {
-    this.#stop();
+    this.#stop('closed');
     this.#next?.end('ended', new Error('closed'));
     const unwritten = this.#current?.leave();
     if (unwritten !== undefined && unwritten.length > 0) this.#events.handBack(unwritten);
@@ -100,7 +97,7 @@ export class Lane {
   }
 
   async destroy(error: Error): Promise<void> {
-    this.#stop();
+    this.#stop('closed');
     for (const session of [...this.#alive]) session.end('ended', error);
     await this.#gone();
   }
@@ -109,8 +106,8 @@ export class Lane {
     await Promise.all([...this.#alive].map((session) => session.closed));
   }
 
-  #stop(): void {
-    this.state = 'closed';
+  #stop(state: 'closed' | 'broken'): void {
+    this.state = state;
     clearTimeout(this.#backoffTimer);
     clearTimeout(this.#ageTimer);
   }
@@ -119,7 +116,10 @@ export class Lane {
     this.#generation += 1;
     const session: Session = new Session(this.#generation, this.#settings, {
       spawned: () => this.#spawned(session),
-      progressed: (replies) => this.#events.progressed(replies),
+      progressed: (replies) => {
+        if (replies > 0) this.#policy.answered();
+        this.#events.progressed(replies);
+      },
       unexpected: (message) => this.#events.unexpected(this.#describe(session), message),
       exited: (status) => this.#events.exited(this.#describe(session), status),
       ended: (end) => this.#ended(session, end),
@@ -140,17 +140,16 @@ export class Lane {
       this.#current = session;
     }
     this.state = this.state === 'closed' ? 'closed' : 'ready';
-    this.#armAge();
+    if (this.#settings.maxAgeMs !== undefined) this.#replaceIn(this.#settings.maxAgeMs);
     this.#events.spawned(this.#describe(session));
     const unwritten = this.#leaving?.leave();
     if (unwritten !== undefined && unwritten.length > 0) this.#events.handBack(unwritten);
     this.#events.progressed(0);
   }
 
-  #armAge(): void {
+  #replaceIn(delayMs: number): void {
     clearTimeout(this.#ageTimer);
-    const { maxAgeMs } = this.#settings;
-    if (maxAgeMs !== undefined) this.#ageTimer = setTimeout(() => this.replace(), maxAgeMs).unref();
+    this.#ageTimer = setTimeout(() => this.replace(), delayMs).unref();
   }
 
   #sessionClosed(session: Session): void {
@@ -162,9 +161,12 @@ export class Lane {
 
   #ended(session: Session, end: SessionEnd): void {
     const isPoison = this.#settle(end);
-    if (end.hasAnswered) this.#policy.answered();
+    // Its last replies may have come in one chunk with what it is ended for.
+    if (end.kind === 'misbehaved' && end.hasAnswered) this.#policy.answered();
+    if (isPoison) this.#policy.forgive(1);
     if (session === this.#current) this.#lostCurrent(end, isPoison);
-    else if (session === this.#next) this.#lostNext();
+    else if (session === this.#next) this.#lostNext(end);
+    else this.#lostReplaced(end, isPoison);
     this.#events.progressed(0);
   }
 
@@ -173,15 +175,29 @@ export class Lane {
     this.#isReplacementDue = false;
     this.#current = this.#next;
     this.#next = undefined;
-    if (this.state === 'closed') return;
-    if (this.#current === undefined) this.#startNext(end, isPoison);
-    else this.state = 'starting';
+    if (this.state === 'closed' || this.state === 'broken') return;
+    if (this.#current === undefined) {
+      this.#startNext(end, isPoison);
+    } else {
+      this.state = 'starting';
+      this.#lostReplaced(end, isPoison);
+    }
   }
 
-  /** The one that was to take over failed: the current one stays, and is replaced another time. */
-  #lostNext(): void {
+  /** The one that was to take over could not be started: the current one stays, and is replaced another time. */
+  #lostNext(end: SessionEnd): void {
     this.#next = undefined;
-    if (this.state === 'ready') this.#armAge();
+    if (this.state !== 'ready') return;
+    const verdict = this.#policy.crashed({ ...end, nowMs: performance.now() });
+    this.#isReplacementDue = true;
+    this.#replaceIn(verdict.kind === 'restart' ? verdict.delayMs : this.#settings.withinMs);
+  }
+
+  /** One died whose successor is there already: its crash counts, but nobody waits for that. */
+  #lostReplaced(end: SessionEnd, isPoison: boolean): void {
+    if (end.kind === 'ended' || isPoison || this.state === 'closed' || this.state === 'broken') return;
+    const verdict = this.#policy.crashed({ ...end, nowMs: performance.now() });
+    if (verdict.kind === 'give up') this.#break(end.error);
   }
 
   /** @returns whether the child died of a poisonous request */
@@ -193,9 +209,7 @@ export class Lane {
   }
 
   #startNext(end: SessionEnd, isPoison: boolean): void {
-    if (isPoison) this.#policy.forgive(1);
-    const isFirst = this.#generation === 1;
-    if (isFirst && end.error instanceof SpawnError && PERMANENT_CODES.includes(codeOf(end.error.cause))) {
+    if (this.#generation === 1 && isCallersMistake(end.error)) {
       this.#break(end.error);
       return;
     }
@@ -227,12 +241,10 @@ export class Lane {
 
   #break(cause: Error): void {
     const { command, withinMs } = this.#settings;
-    this.state = 'broken';
+    this.#stop('broken');
     this.brokenBy = new BrokenError({ command, restarts: this.#policy.recentRestarts, withinMs, cause });
+    this.#next?.end('ended', this.brokenBy);
+    this.#current?.end('ended', this.brokenBy);
     this.#events.broken(this.brokenBy);
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as NodeJS.ErrnoException | undefined)?.code;
 }

@@ -2,7 +2,10 @@
 import type { Message } from '../framing/frame-writer';
 
 export interface RequestOptions {
-  /** Rejects the request with an AbortError. */
+  /**
+   * Rejects the request with an AbortError. A child that was given it and owes no other reply is ended; else its reply
+   * is swallowed when it comes, and those that were written behind it wait for that: only a deadline ends such a wait.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Rejects it with a TimeoutError so many milliseconds after the call, wherever it is then. Default: the port's. */
   readonly timeoutMs?: number | undefined;
@@ -28,7 +31,7 @@ export interface Settlement {
 export class Request {
   readonly message: Message;
   readonly isIdempotent: boolean;
-  /** How many children died of themselves with it. */
+  /** How many children died by themselves with it, or misbehaved and were ended for that. */
   crashes = 0;
   isSettled = false;
   /** What it was rejected with. */

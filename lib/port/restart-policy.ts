@@ -53,9 +53,15 @@ export class RestartPolicy {
   }
 
   /** The child died by itself. */
-  died({ nowMs, uptimeMs, hasAnswered, isSuccess }: Death): Verdict {
-    const { restart, maxRestarts, withinMs, minUptimeMs } = this.#options;
-    if (restart === 'temporary' || (restart === 'transient' && isSuccess)) return { kind: 'give up' };
+  died(death: Death): Verdict {
+    const { restart } = this.#options;
+    if (restart === 'temporary' || (restart === 'transient' && death.isSuccess)) return { kind: 'give up' };
+    return this.crashed(death);
+  }
+
+  /** The same of one that is replaced already, or that was to replace another: the type of restart is not asked. */
+  crashed({ nowMs, uptimeMs, hasAnswered }: Death): Verdict {
+    const { maxRestarts, withinMs, minUptimeMs } = this.#options;
     this.#crashTimes = this.#crashTimes.filter((time) => nowMs - time < withinMs);
     this.#crashTimes.push(nowMs);
     if (this.#crashTimes.length > maxRestarts) return { kind: 'give up' };

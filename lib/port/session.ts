@@ -4,6 +4,7 @@ import { ExitError, InputClosedError } from '../errors';
 import { FrameParser } from '../framing/frame-parser';
 import { FrameWriter } from '../framing/frame-writer';
 import { withTruncation } from './after-death';
+import { Farewell } from './farewell';
 import { InFlight } from './in-flight';
 import { UnexpectedReplyError } from './port-errors';
 import type { EndKind, SessionEvents, SessionSettings } from './session-events';
@@ -22,13 +23,14 @@ export class Session implements RequestHolder {
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
   readonly #inFlight = new InFlight();
+  readonly #farewell: Farewell;
   #isFlushDue = false;
   #isReady = false;
   #isLeaving = false;
   #isOver = false;
   #spawnedAt = 0;
   #replies = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #leaveTimer: NodeJS.Timeout | undefined;
 
   constructor(generation: number, settings: SessionSettings, events: SessionEvents) {
     this.generation = generation;
@@ -43,14 +45,14 @@ export class Session implements RequestHolder {
     this.closed = new Promise((resolve) => port.once('close', resolve));
     port.on('data', (chunk: Buffer) => this.#take(chunk));
     port.once('spawn', () => this.#spawned());
-    port.once('outputclosed', () => this.#awaitExit(() => this.#endedFor('it closed its output')));
-    port.once('inputclosed', (bytesDropped: number) =>
-      this.#awaitExit(() => new InputClosedError({ command, bytesDropped })),
-    );
+    this.#farewell = new Farewell(port, settings.farewellMs, {
+      begun: () => (this.#isReady = false),
+      livesOn: (hasClosedOutput) => this.#livesOn(hasClosedOutput),
+    });
     port.once('exit', (exitCode: number | null, signal: NodeJS.Signals | null) => {
       this.#isReady = false;
       // How it ended is known; the error that says so comes within the bounds of the stream.
-      clearTimeout(this.#timer);
+      clearTimeout(this.#leaveTimer);
       events.exited({ exitCode, signal, durationMs: this.#uptimeMs });
     });
     port.once('error', (error) => this.#died(error));
@@ -69,10 +71,6 @@ export class Session implements RequestHolder {
   /** Requests in flight, the abandoned ones too. */
   get length(): number {
     return this.#inFlight.length;
-  }
-
-  get #hasExited(): boolean {
-    return this.#port.exitCode !== null || this.#port.signalCode !== null;
   }
 
   get #uptimeMs(): number {
@@ -108,14 +106,16 @@ export class Session implements RequestHolder {
   }
 
   abandoned(request: Request, reason: 'timeout' | 'abort'): void {
-    const inFlight = this.#inFlight;
-    const isWritten = inFlight.isWritten(request);
-    const isWanted = inFlight.written.length + inFlight.unwritten.length > 0;
+    const isWritten = this.#inFlight.isWritten(request);
     // The late reply of a request would answer the next one; that of an aborted one comes soon, and is swallowed.
-    if (isWritten && reason === 'timeout')
+    if (isWritten && reason === 'timeout') {
       this.end('ended', this.#endedFor('another request timed out', request.error));
-    else if (!isWanted && inFlight.isOwed) this.end('ended', this.#endedFor('its last request was aborted'));
-    else if (!isWritten) this.#events.progressed(0);
+      return;
+    }
+    // Those of this tick will have been written; what a full pipe keeps back need not wait for a reply that may never come.
+    if (this.#inFlight.unwritten.length > 0) setImmediate(() => this.#endIfUnwanted());
+    else this.#endIfUnwanted();
+    if (!isWritten) this.#events.progressed(0);
   }
 
   phaseOf(request: Request): RequestPhase {
@@ -187,28 +187,32 @@ export class Session implements RequestHolder {
 
   #leaveIfDone(): void {
     if (!this.#isLeaving || this.#isOver || this.#inFlight.written.length > 0 || this.#port.writableEnded) return;
+    this.#farewell.end();
     this.#port.end();
     const expire = (): void => this.end('ended', this.#endedFor('it did not leave at the end of its input'));
-    this.#timer = setTimeout(expire, this.#settings.closeTimeoutMs).unref();
+    this.#leaveTimer = setTimeout(expire, this.#settings.closeTimeoutMs).unref();
   }
 
-  /** A pipe was closed: mostly the first sign of a death. The exit says how; a child that lives on is ended. */
-  #awaitExit(error: () => Error): void {
-    this.#isReady = false;
-    if (this.#isOver || this.#timer !== undefined) return;
-    const expire = (): void => {
-      // Where the event loop was blocked, the exit may lie there unseen: it is in the poll phase, which comes before this.
-      setImmediate(() => {
-        if (!this.#hasExited) this.end('misbehaved', error());
-      });
-    };
-    this.#timer = setTimeout(expire, this.#settings.farewellMs).unref();
+  #endIfUnwanted(): void {
+    const { isOwed, written } = this.#inFlight;
+    if (isOwed && written.length === 0) this.end('ended', this.#endedFor('its last request was aborted'));
+  }
+
+  #livesOn(hasClosedOutput: boolean): void {
+    const { command } = this.#settings;
+    const { bytesDropped } = this.#port;
+    const error = hasClosedOutput
+      ? this.#endedFor('it closed its output')
+      : new InputClosedError({ command, bytesDropped });
+    this.end('misbehaved', error);
   }
 
   #died(error: Error): void {
     const { exitCode } = this.#port;
     const isSuccess = exitCode !== null && this.#settings.successCodes.includes(exitCode);
-    this.#end('died', withTruncation(error, this.#parser, isSuccess), isSuccess);
+    // At the end of its input it left because we asked.
+    const kind = this.#port.writableEnded ? 'ended' : 'died';
+    this.#end(kind, withTruncation(error, this.#parser, isSuccess), isSuccess);
   }
 
   #endedFor(reason: string, cause?: Error): ExitError {
@@ -220,7 +224,8 @@ export class Session implements RequestHolder {
   #end(kind: EndKind, error: Error, isSuccess: boolean): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#timer);
+    this.#farewell.end();
+    clearTimeout(this.#leaveTimer);
     const { written, unwritten } = this.#inFlight;
     this.#inFlight.clear();
     const hasAnswered = this.#replies > 0;

@@ -1,8 +1,12 @@
 import { getEventListeners, once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { expect } from 'chai';
 import { AbortError, TimeoutError } from '../../lib/errors';
 import { Port } from '../../lib/port/port';
 import { ask, obeys, up, watch } from '../support/ports';
+import { until } from '../support/processes';
 import { rejection, sh } from '../support/streams';
 
 describe('Port: a request that takes too long', () => {
@@ -216,6 +220,38 @@ describe('Port: a request that is aborted', () => {
       expect(await queued).to.equal('next');
     }
     expect(port.restarts).to.equal(3);
+  });
+
+  it('does not hold those that stand unwritten behind it: they go to the next child', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
+    await using port = new Port(...sh(`mkdir ${directory}/once && exec sleep 30; exec cat`), { maxInFlight: 3 });
+    const controller = new AbortController();
+    const aborted = rejection(port.request(Buffer.alloc(2_000_000), { signal: controller.signal }));
+    const behind = ['a', 'b'].map((message) => ask(port, message));
+    await until(() => existsSync(`${directory}/once`), 10_000);
+    expect(port.queued).to.equal(0);
+    controller.abort();
+    expect((await aborted).name).to.equal('AbortError');
+    expect(await Promise.all(behind)).to.deep.equal(['a', 'b']);
+    expect(port.restarts).to.equal(1);
+    rmSync(directory, { recursive: true });
+  });
+
+  it('is waited for by those written behind it: when the last of them gives up, the child goes, and the queue goes on', async () => {
+    await using port = obeys({ maxInFlight: 3 });
+    await ask(port, 'echo warm');
+    const aborts = ['never', 'echo a', 'echo b'].map((message) => {
+      const controller = new AbortController();
+      const aborted = rejection(port.request(message, { signal: controller.signal }));
+      return () => (controller.abort(), aborted);
+    });
+    const queued = [ask(port, 'echo c'), ask(port, 'echo d')];
+    for (const abort of aborts) {
+      expect([port.restarts, port.queued]).to.deep.equal([0, 2]);
+      expect((await abort()).name).to.equal('AbortError');
+    }
+    expect(await Promise.all(queued)).to.deep.equal(['c', 'd']);
+    expect(port.restarts).to.equal(1);
   });
 
   it('makes room for the next when it was not written yet', async () => {

@@ -1,5 +1,9 @@
 import { expect } from 'chai';
 import { ExitError, Port, type RexPortError } from '../../lib';
+import { checkPortOptions } from '../../lib/port/port-options';
+import { Session } from '../../lib/port/session';
+import type { ExitStatus } from '../../lib/process/exit-status';
+import { until } from '../support/processes';
 import { rejection, sh } from '../support/streams';
 
 /** Takes a request of five bytes, frame and all, and then does as the script says. */
@@ -36,9 +40,38 @@ describe('Port: the end of a child that closed its output', () => {
     for (const error of errors) expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
   });
 
+  it('is told by its code, though a grandchild holds its output for longer than is waited for', async () => {
+    const ports = Array.from({ length: 5 }, () => dying('sleep 1 & exit 3'));
+    for (const error of await Promise.all(ports.map(deathOf))) {
+      expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
+    }
+  });
+
+  it('is that error also where it closed its input before, as the dying do', async () => {
+    const script = 'read -r x; exec 0<&-; sleep 0.2; exec >&-; exec sleep 30';
+    const port = new Port(...sh(script), { restart: 'temporary' });
+    const error = await rejection(port.request(Buffer.alloc(2_000_000, '\n')));
+    await port.destroy();
+    expect(error.message).to.match(/^sh was ended \(it closed its output\) after \d+ ms/);
+  });
+
   it('is an error that says so, where it lives on', async () => {
     const error = await deathOf(dying('exec >&-; exec sleep 30', 30));
     expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: null, signal: null });
     expect(error.message).to.match(/^sh was ended \(it closed its output\) after \d+ ms/);
+  });
+
+  it('has the whole time to leave, once it is asked to', async () => {
+    const { settings } = checkPortOptions('Port', ...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
+    const nothing = (): void => undefined;
+    const exited = new Promise<ExitStatus>((resolve) => {
+      const events = { spawned: nothing, progressed: nothing, unexpected: nothing, exited: resolve, ended: nothing };
+      const session = new Session(1, { ...settings, farewellMs: 100 }, { ...events, spawned: () => void leave() });
+      const leave = async (): Promise<void> => {
+        await until(() => session.room === 0);
+        session.leave();
+      };
+    });
+    expect(await exited).to.include({ exitCode: 4, signal: null });
   });
 });

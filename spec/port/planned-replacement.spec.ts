@@ -1,11 +1,15 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { Port } from '../../lib/port/port';
+import type { BrokenError } from '../../lib/port/port-errors';
 import { ask, isAlive, obeys, watch } from '../support/ports';
+import { until } from '../support/processes';
 import { rejection, sh } from '../support/streams';
+
+const QUICK = { minMs: 1, maxMs: 2 };
 
 function count(seen: readonly string[], what: string): number {
   return seen.filter((line) => line.startsWith(what)).length;
@@ -116,8 +120,66 @@ describe('Port: planned replacement', () => {
     port.restart();
     for (let i = 0; i < 20; i += 1) expect(await ask(port, String(i))).to.equal(String(i));
     expect(isAlive(pid)).to.equal(true);
-    expect(seen).to.deep.equal(['spawn 1', 'restart 2']);
-    expect(port.state).to.equal('ready');
+    expect(seen.slice(0, 2)).to.deep.equal(['spawn 1', 'restart 2']);
+    expect([count(seen, 'spawn'), port.state]).to.deep.equal([1, 'ready']);
+  });
+
+  it('is tried again, after a backoff, when the next one could not be spawned', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
+    await using port = new Port('cat', { cwd: directory, backoff: QUICK });
+    const seen = watch(port);
+    await ask(port, 'a');
+    rmSync(directory, { recursive: true });
+    port.restart();
+    while (count(seen, 'restart') < 3) await once(port, 'restart');
+    mkdirSync(directory);
+    while (count(seen, 'spawn') < 2) await once(port, 'spawn');
+    expect(await ask(port, 'b')).to.equal('b');
+    rmSync(directory, { recursive: true });
+  });
+
+  it('that fails counts as a crash: when the present one dies too, the port is broken', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
+    await using port = new Port('cat', { cwd: directory, maxRestarts: 2, backoff: QUICK });
+    const seen = watch(port);
+    let pid = 0;
+    port.on('spawn', (child) => (pid = child.pid ?? 0));
+    await ask(port, 'a');
+    rmSync(directory, { recursive: true });
+    port.restart();
+    while (count(seen, 'restart') < 3) await once(port, 'restart');
+    const broken = once(port, 'broken') as Promise<[BrokenError]>;
+    process.kill(pid, 'SIGKILL');
+    const [error] = await broken;
+    expect(error.cause).to.include({ code: 'ERR_REXPORT_EXIT', signal: 'SIGKILL' });
+  });
+
+  it('that fails is forgiven when the present one answers', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
+    await using port = new Port('cat', { cwd: directory, maxRestarts: 2, backoff: QUICK });
+    const seen = watch(port);
+    let pid = 0;
+    port.on('spawn', (child) => (pid = child.pid ?? 0));
+    await ask(port, 'a');
+    rmSync(directory, { recursive: true });
+    port.restart();
+    while (count(seen, 'restart') < 3) await once(port, 'restart');
+    expect(await ask(port, 'b')).to.equal('b');
+    mkdirSync(directory);
+    process.kill(pid, 'SIGKILL');
+    while (!seen.includes('exit 1')) await once(port, 'exit');
+    expect(await ask(port, 'c')).to.equal('c');
+    expect(seen).to.not.include('broken');
+    rmSync(directory, { recursive: true });
+  });
+
+  it('does not keep crashes from being counted: a program that dies of each request, though it is given only one', async () => {
+    const script = 'head -c 5 >/dev/null; sleep 0.05; exit 9';
+    await using port = new Port(...sh(script), { maxRequests: 1, maxRestarts: 2, backoff: QUICK });
+    const codes: unknown[] = [];
+    for (let round = 0; round < 4; round += 1) codes.push((await rejection(port.request('a'))).code);
+    const EXIT = 'ERR_REXPORT_EXIT';
+    expect(codes).to.deep.equal([EXIT, EXIT, EXIT, 'ERR_REXPORT_BROKEN']);
   });
 
   it('does not lose a request when the present one dies while the next is starting', async () => {
@@ -137,7 +199,8 @@ describe('Port: planned replacement', () => {
     await using port = new Port(...sh(script), { restart: 'temporary' });
     const broken = once(port, 'broken');
     const held = rejection(port.request('\n', { idempotent: true }));
-    await once(port, 'spawn');
+    // the next one must find the directory, and this one not
+    await until(() => existsSync(`${directory}/once`), 10_000);
     port.restart();
     await broken;
     rmSync(directory, { recursive: true });

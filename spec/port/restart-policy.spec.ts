@@ -136,6 +136,12 @@ describe('the restart policy: which ends', () => {
     ['temporary', true, 'give up'],
     ['temporary', false, 'give up'],
   ] as const;
+  it('is not asked of one that is replaced in any case, but its crash counts', () => {
+    const subject = policy({ restart: 'temporary', maxRestarts: 2, minUptimeMs: 0 });
+    const kinds = [0, 1, 2].map((nowMs) => subject.crashed(death(nowMs, { isSuccess: true })).kind);
+    expect(kinds).to.deep.equal(['restart', 'restart', 'give up']);
+  });
+
   for (const [restart, isSuccess, kind] of cases) {
     it(`a ${restart} child that ${isSuccess ? 'succeeded' : 'failed'}: ${kind}`, () => {
       expect(policy({ restart }).died(death(0, { isSuccess, hasAnswered: true })).kind).to.equal(kind);

@@ -29,6 +29,23 @@ describe('Port: a child that dies', () => {
     }
   });
 
+  it('of a signal that waited while it was stopped takes with it what it was given meanwhile', async () => {
+    await using port = obeys();
+    const pid = Number(await ask(port, 'pid'));
+    process.kill(pid, 'SIGSTOP');
+    process.kill(pid, 'SIGTERM');
+    const given = rejection(port.request('echo a'));
+    const again = ask(port, 'echo b', { idempotent: true });
+    process.kill(pid, 'SIGCONT');
+    expect(await given).to.include({ code: EXIT, exitCode: null, signal: 'SIGTERM' });
+    expect(await again).to.equal('b');
+  });
+
+  it('whose stderr nobody was to hear has no last words', async () => {
+    await using port = obeys({ stderr: 'ignore' });
+    expect(await rejection(port.request('exit 7'))).to.include({ exitCode: 7, stderrTail: '' });
+  });
+
   it('with exit 0 is dead all the same for who waits', async () => {
     await using port = obeys();
     expect(await rejection(port.request('exit 0'))).to.include({ code: EXIT, exitCode: 0 });
@@ -89,17 +106,17 @@ describe('Port: a child that dies', () => {
     expect(order).to.deep.equal(['ExitError', 'ExitError', 'a', 'c', 'd']);
   });
 
-  it('right after its reply loses nothing: the reply, then the exit, 500 times, and nothing is left of them', async () => {
+  it('right after its reply loses nothing: the reply, then the exit, 1000 times, and nothing is left of them', async () => {
     const run = async (): Promise<void> => {
       await using port = new Port(...sh('read -r line; printf "\\0\\0\\0\\2OK"; exit 3'));
       const codes: unknown[] = [];
       port.on('exit', (_child, { exitCode }) => codes.push(exitCode));
-      for (let i = 0; i < 125; i += 1) {
+      for (let i = 0; i < 250; i += 1) {
         const exit = once(port, 'exit');
         expect(await ask(port, '\n')).to.equal('OK');
         await exit;
       }
-      expect(codes).to.deep.equal(Array.from({ length: 125 }, () => 3));
+      expect(codes).to.deep.equal(Array.from({ length: 250 }, () => 3));
     };
     await Promise.all([run(), run(), run(), run()]);
   }).timeout(60_000);

@@ -13,9 +13,9 @@ export async function collectGarbage(): Promise<void> {
 }
 
 /** By how many bytes the ArrayBuffers that are alive have grown after `action`. */
-export async function bytesKeptBy(action: () => void): Promise<number> {
+export async function bytesKeptBy(action: () => unknown): Promise<number> {
   const before = await aliveBytes();
-  action();
+  await action();
   return (await aliveBytes()) - before;
 }
 
