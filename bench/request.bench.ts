@@ -136,6 +136,7 @@ export const bench: Bench = {
   rate: {
     title: '64 B requests, 64 in flight; both ends on one core',
     size: 100_000,
+    warmups: 3,
     targets: { '1 in flight': 3, 'Erlang, 64 in flight': 0.9 },
     isPinned: true,
     contenders: {

@@ -2,6 +2,9 @@
 import type { FrameWriter } from '../framing/frame-writer';
 import type { Request } from './request';
 
+/** What a pipe takes at once. */
+const BATCH_BYTES = 64 * 1024;
+
 export class InFlight {
   /** Taken on, but no byte of them was given to the stream: a death of the child does not hurt them. */
   #unwritten: Request[] = [];
@@ -41,9 +44,16 @@ export class InFlight {
     this.#unwritten.push(request);
   }
 
-  /** Makes the unwritten ones a batch. One that cannot be framed is rejected, and hurts nobody else. */
+  /**
+   * Makes a batch of the unwritten ones, as many as a pipe takes at once: what is behind them is not hurt by a death
+   * meanwhile. One that cannot be framed is rejected, and hurts nobody else.
+   */
   writeBatch(writer: FrameWriter): Buffer[] {
-    for (const request of this.unwritten) {
+    const { unwritten } = this;
+    let taken = 0;
+    for (const request of unwritten) {
+      if (writer.pendingBytes >= BATCH_BYTES) break;
+      taken += 1;
       try {
         writer.write(request.message);
         this.#written.push(request);
@@ -52,7 +62,7 @@ export class InFlight {
         request.reject(error as Error);
       }
     }
-    this.#unwritten = [];
+    this.#unwritten = unwritten.slice(taken);
     return writer.take();
   }
 

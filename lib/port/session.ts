@@ -77,18 +77,21 @@ export class Session implements RequestHolder {
     return this.#spawnedAt === 0 ? 0 : performance.now() - this.#spawnedAt;
   }
 
-  /** The first of a tick leaves at once, the others as one chunk, in the next tick or when the one before is done. */
+  /** Leaves at once where it goes alone; else those of one tick leave as one chunk, when the one before is done. */
   send(request: Request): void {
     request.holder = this;
     this.sent += 1;
     this.#inFlight.push(request);
     if (this.#isFlushDue || this.#inFlight.isBatchOut) return;
+    if (this.#settings.maxInFlight === 1) {
+      this.#flush();
+      return;
+    }
     this.#isFlushDue = true;
     process.nextTick(() => {
       this.#isFlushDue = false;
       this.#flush();
     });
-    this.#flush();
   }
 
   /** Takes no more, finishes what it has begun, and leaves at the end of its input. @returns what it had not begun */

@@ -2,6 +2,7 @@ import { getEventListeners, once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { AbortError, TimeoutError } from '../../lib/errors';
 import { Port } from '../../lib/port/port';
@@ -201,6 +202,7 @@ describe('Port: a request that is aborted', () => {
       port.request('echo c', { signal }),
     ];
     const outcomes = Promise.allSettled(requests);
+    await turn(); // they are written together at the end of their tick
     controller.abort();
     expect((await outcomes).map(({ status }) => status)).to.deep.equal(['rejected', 'fulfilled', 'rejected']);
     expect(String(await requests[1])).to.equal('b');
@@ -246,12 +248,25 @@ describe('Port: a request that is aborted', () => {
       return () => (controller.abort(), aborted);
     });
     const queued = [ask(port, 'echo c'), ask(port, 'echo d')];
+    await turn(); // they are written together at the end of their tick
     for (const abort of aborts) {
       expect([port.restarts, port.queued]).to.deep.equal([0, 2]);
       expect((await abort()).name).to.equal('AbortError');
     }
     expect(await Promise.all(queued)).to.deep.equal(['c', 'd']);
     expect(port.restarts).to.equal(1);
+  });
+
+  it('costs nobody anything in the tick of its call', async () => {
+    await using port = obeys({ maxInFlight: 3 });
+    await ask(port, 'echo warm');
+    const controller = new AbortController();
+    const aborted = rejection(port.request('never', { signal: controller.signal }));
+    const behind = ask(port, 'echo a');
+    controller.abort();
+    expect((await aborted).name).to.equal('AbortError');
+    expect(await behind).to.equal('a');
+    expect(port.restarts).to.equal(0);
   });
 
   it('makes room for the next when it was not written yet', async () => {

@@ -41,6 +41,14 @@ describe('the requests in flight', () => {
     expect(inFlight.placeOf(b)).to.deep.equal({ isGoingOut: true, isFirst: false });
   });
 
+  it('are written as many at once as a pipe takes, and one at least', () => {
+    const inFlight = new InFlight();
+    for (const bytes of [40_000, 40_000, 1, 3_000_000, 1]) inFlight.push(request('x'.repeat(bytes)));
+    const batches = [1, 2, 3].map(() => Buffer.concat(inFlight.writeBatch(new FrameWriter())).length);
+    expect(batches).to.deep.equal([80_008, 3_000_009, 5]);
+    expect(inFlight.unwritten).to.deep.equal([]);
+  });
+
   it('lose one that cannot be framed, and no other', () => {
     const inFlight = new InFlight();
     const all = [request('a'), request('too long'), request('b')];

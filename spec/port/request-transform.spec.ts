@@ -522,6 +522,7 @@ describe('transform()', () => {
       const transform = port.transform();
       for (const message of ['slowly 50 a', 'echo b']) transform.write(message);
       const other = port.request('echo other');
+      await turn(); // they are written together at the end of their tick
       transform.destroy();
       await closed(transform);
       expect(String(await other)).to.equal('other');
@@ -533,6 +534,7 @@ describe('transform()', () => {
       await port.request('echo up');
       const transform = port.transform();
       for (const message of ['never', 'echo b']) transform.write(message);
+      await turn(); // they are written together at the end of their tick
       transform.destroy();
       await closed(transform);
       expect(String(await port.request('echo other'))).to.equal('other');

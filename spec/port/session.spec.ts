@@ -213,3 +213,14 @@ describe('Port: a child that closes its pipes and lives on', () => {
     expect((await second).code).to.equal('ERR_REXPORT_INPUT_CLOSED');
   });
 });
+
+describe('Port: the requests of one tick', () => {
+  it('leave as one chunk', async () => {
+    const countsWhatItReads =
+      '$| = 1; while (my $n = sysread STDIN, my $bytes, 65536) { print pack("N/a*", $n) for 1 .. $n / 5 }';
+    await using port = new Port('perl', ['-e', countsWhatItReads], { maxInFlight: 10 });
+    expect(await ask(port, 'a')).to.equal('5');
+    const replies = await Promise.all(Array.from({ length: 10 }, () => ask(port, 'b')));
+    expect(replies).to.deep.equal(Array(10).fill('50'));
+  });
+});
