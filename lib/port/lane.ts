@@ -1,52 +1,43 @@
 /** One place for a child: sessions one after another, by the restart policy or as planned. */
-import { SpawnError } from '../errors';
 import { settleAfterDeath } from './after-death';
-import { BrokenError } from './port-errors';
+import { BrokenError, isCallersMistake } from './port-errors';
 import type { Request } from './request';
-import type { Generation, LaneEvents, Restart } from './lane-events';
-import { RestartPolicy, type RestartOptions } from './restart-policy';
+import type { Generation, LaneEvents, LaneSettings, LaneState, Restart } from './lane-events';
+import { Lifespan } from './lifespan';
+import { RestartPolicy } from './restart-policy';
 import { Session } from './session';
-import type { SessionEnd, SessionSettings } from './session-events';
-
-export interface LaneSettings extends SessionSettings, RestartOptions {
-  /** A child that was given so many requests is replaced. */
-  readonly maxRequests: number;
-  /** A child of this age is replaced. */
-  readonly maxAgeMs: number | undefined;
-}
-
-export type LaneState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closed';
-
-/** A missing program or directory at the first spawn is a mistake of the caller's, and no restart mends it. */
-const PERMANENT_CODES: readonly unknown[] = ['ENOENT', 'ENOTDIR', 'EACCES'];
+import type { SessionEnd } from './session-events';
+import { Traffic } from './traffic';
 
 export class Lane {
+  readonly id: number;
   state: LaneState = 'idle';
   /** Why the lane is broken. */
   brokenBy: BrokenError | undefined;
   /** How often a child was started in the place of another. */
   restarts = 0;
+  /** Its child is to be replaced: when its turn has come, and the one before is gone. */
+  isReplacementDue = false;
+  readonly traffic = new Traffic();
 
-  readonly #id: number;
   readonly #settings: LaneSettings;
   readonly #events: LaneEvents;
   readonly #policy: RestartPolicy;
+  readonly #lifespan: Lifespan;
   #generation = 0;
   #current: Session | undefined;
   /** Started to take the place of the current one. */
   #next: Session | undefined;
   #leaving: Session | undefined;
-  /** It was to be replaced while the one before was still leaving. */
-  #isReplacementDue = false;
   readonly #alive = new Set<Session>();
   #backoffTimer: NodeJS.Timeout | undefined;
-  #ageTimer: NodeJS.Timeout | undefined;
 
   constructor(id: number, settings: LaneSettings, events: LaneEvents) {
-    this.#id = id;
+    this.id = id;
     this.#settings = settings;
     this.#events = events;
     this.#policy = new RestartPolicy(settings);
+    this.#lifespan = new Lifespan(settings, () => this.#askToReplace());
   }
 
   /** How many requests it takes now. */
@@ -58,10 +49,15 @@ export class Lane {
     return this.#current?.length ?? 0;
   }
 
+  /** Whether a child is on its way, or has not yet shown that it is well: it answers, or lives for `minUptimeMs`. */
+  get isUnproven(): boolean {
+    if (this.state !== 'ready') return this.state === 'starting';
+    return this.#next !== undefined || this.#current?.isProven(this.#settings.minUptimeMs) === false;
+  }
+
   send(request: Request): void {
-    const session = this.#current;
-    session?.send(request);
-    if (session !== undefined && session.sent >= this.#settings.maxRequests) this.replace();
+    this.#current?.send(request);
+    this.#lifespan.sent(this.#current?.sent ?? 0);
   }
 
   start(): void {
@@ -70,10 +66,10 @@ export class Lane {
     this.#current = this.#open();
   }
 
-  /** Heals what is broken, ends a wait, starts what is idle; what runs is replaced without a gap. */
+  /** Heals what is broken, ends a wait; what runs is replaced when its turn comes, without a gap. */
   restart(): void {
-    if (this.state === 'ready') this.replace();
-    if (this.state !== 'broken' && this.state !== 'backoff' && this.state !== 'idle') return;
+    if (this.state === 'ready') this.#askToReplace();
+    if (this.state !== 'broken' && this.state !== 'backoff') return;
     clearTimeout(this.#backoffTimer);
     this.#policy.reset();
     this.brokenBy = undefined;
@@ -83,11 +79,28 @@ export class Lane {
 
   /** Starts the next child; once it is up, the current one takes no more, finishes and leaves. One after another. */
   replace(): void {
-    if (this.state !== 'ready' || this.#next !== undefined) return;
-    this.#isReplacementDue = this.#leaving !== undefined;
-    if (this.#isReplacementDue) return;
+    if (!this.isReplacementDue || this.state !== 'ready' || this.#leaving !== undefined) return;
+    this.isReplacementDue = false;
     this.#next = this.#open();
     this.#restarting({ generation: this.#generation, delayMs: 0 });
+  }
+
+  /** Has its child leave, if it has nothing to do; the next request starts another. @returns whether it leaves */
+  letGo(): boolean {
+    if (this.room === 0 || this.inFlight > 0 || this.#next !== undefined || this.#leaving !== undefined) return false;
+    this.state = 'idle';
+    this.isReplacementDue = false;
+    this.#lifespan.end();
+    this.#leaving = this.#current;
+    this.#current = undefined;
+    this.#leaving?.leave();
+    return true;
+  }
+
+  #askToReplace(): void {
+    if (this.state !== 'ready' || this.#next !== undefined) return;
+    this.isReplacementDue = true;
+    this.#events.replacementDue(this.id);
   }
 
   /** The children finish what they have and leave at the end of their input. */
@@ -112,7 +125,7 @@ export class Lane {
   #stop(): void {
     this.state = 'closed';
     clearTimeout(this.#backoffTimer);
-    clearTimeout(this.#ageTimer);
+    this.#lifespan.end();
   }
 
   #open(): Session {
@@ -125,12 +138,13 @@ export class Lane {
       ended: (end) => this.#ended(session, end),
     });
     this.#alive.add(session);
+    this.traffic.opened(session);
     void session.closed.then(() => this.#sessionClosed(session));
     return session;
   }
 
   #describe({ generation, pid }: Session): Generation {
-    return { lane: this.#id, generation, pid };
+    return { lane: this.id, generation, pid };
   }
 
   #spawned(session: Session): void {
@@ -140,24 +154,19 @@ export class Lane {
       this.#current = session;
     }
     this.state = this.state === 'closed' ? 'closed' : 'ready';
-    this.#armAge();
+    this.#lifespan.begin();
     this.#events.spawned(this.#describe(session));
     const unwritten = this.#leaving?.leave();
     if (unwritten !== undefined && unwritten.length > 0) this.#events.handBack(unwritten);
     this.#events.progressed(0);
   }
 
-  #armAge(): void {
-    clearTimeout(this.#ageTimer);
-    const { maxAgeMs } = this.#settings;
-    if (maxAgeMs !== undefined) this.#ageTimer = setTimeout(() => this.replace(), maxAgeMs).unref();
-  }
-
   #sessionClosed(session: Session): void {
     this.#alive.delete(session);
+    this.traffic.closed(session);
     if (session !== this.#leaving) return;
     this.#leaving = undefined;
-    if (this.#isReplacementDue) this.replace();
+    if (this.isReplacementDue) this.#events.replacementDue(this.id);
   }
 
   #ended(session: Session, end: SessionEnd): void {
@@ -169,8 +178,8 @@ export class Lane {
   }
 
   #lostCurrent(end: SessionEnd, isPoison: boolean): void {
-    clearTimeout(this.#ageTimer);
-    this.#isReplacementDue = false;
+    this.#lifespan.end();
+    this.isReplacementDue = false;
     this.#current = this.#next;
     this.#next = undefined;
     if (this.state === 'closed') return;
@@ -181,7 +190,7 @@ export class Lane {
   /** The one that was to take over failed: the current one stays, and is replaced another time. */
   #lostNext(): void {
     this.#next = undefined;
-    if (this.state === 'ready') this.#armAge();
+    if (this.state === 'ready') this.#lifespan.begin();
   }
 
   /** @returns whether the child died of a poisonous request */
@@ -194,8 +203,7 @@ export class Lane {
 
   #startNext(end: SessionEnd, isPoison: boolean): void {
     if (isPoison) this.#policy.forgive(1);
-    const isFirst = this.#generation === 1;
-    if (isFirst && end.error instanceof SpawnError && PERMANENT_CODES.includes(codeOf(end.error.cause))) {
+    if (this.#generation === 1 && isCallersMistake(end.error)) {
       this.#break(end.error);
       return;
     }
@@ -222,17 +230,13 @@ export class Lane {
   /** Tells it when all is arranged, for who is told may close the port or restart it. */
   #restarting(next: Omit<Restart, 'lane'>): void {
     this.restarts += 1;
-    this.#events.restarting({ lane: this.#id, ...next });
+    this.#events.restarting({ lane: this.id, ...next });
   }
 
   #break(cause: Error): void {
     const { command, withinMs } = this.#settings;
     this.state = 'broken';
     this.brokenBy = new BrokenError({ command, restarts: this.#policy.recentRestarts, withinMs, cause });
-    this.#events.broken(this.brokenBy);
+    this.#events.broken(this.brokenBy, this.id);
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as NodeJS.ErrnoException | undefined)?.code;
 }

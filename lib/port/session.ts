@@ -66,6 +66,20 @@ export class Session implements RequestHolder {
     return this.#settings.maxInFlight - this.#inFlight.length;
   }
 
+  /** Bytes to the child and from it, prefixes included. */
+  get bytesWritten(): number {
+    return this.#port.bytesWritten;
+  }
+
+  get bytesRead(): number {
+    return this.#port.bytesRead;
+  }
+
+  /** Whether the child has shown that it is well: it has answered, or lived for so long. */
+  isProven(minUptimeMs: number): boolean {
+    return this.#replies > 0 || this.#uptimeMs >= minUptimeMs;
+  }
+
   /** Requests in flight, the abandoned ones too. */
   get length(): number {
     return this.#inFlight.length;
