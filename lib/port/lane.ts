@@ -18,12 +18,12 @@ export class Lane {
   restarts = 0;
   /** Its child is to be replaced: when its turn has come, and the one before is gone. */
   isReplacementDue = false;
+  readonly lifespan: Lifespan;
   readonly traffic = new Traffic();
 
   readonly #settings: LaneSettings;
   readonly #events: LaneEvents;
   readonly #policy: RestartPolicy;
-  readonly #lifespan: Lifespan;
   #generation = 0;
   #current: Session | undefined;
   /** Started to take the place of the current one. */
@@ -37,7 +37,7 @@ export class Lane {
     this.#settings = settings;
     this.#events = events;
     this.#policy = new RestartPolicy(settings);
-    this.#lifespan = new Lifespan(settings, () => this.#askToReplace());
+    this.lifespan = new Lifespan(settings, () => this.#askToReplace());
   }
 
   /** How many requests it takes now. */
@@ -57,7 +57,7 @@ export class Lane {
 
   send(request: Request): void {
     this.#current?.send(request);
-    this.#lifespan.sent(this.#current?.sent ?? 0);
+    this.lifespan.sent(this.#current?.sent ?? 0);
   }
 
   start(): void {
@@ -90,7 +90,7 @@ export class Lane {
     if (this.room === 0 || this.inFlight > 0 || this.#next !== undefined || this.#leaving !== undefined) return false;
     this.state = 'idle';
     this.isReplacementDue = false;
-    this.#lifespan.end();
+    this.lifespan.end();
     this.#leaving = this.#current;
     this.#current = undefined;
     this.#leaving?.leave();
@@ -125,7 +125,7 @@ export class Lane {
   #stop(): void {
     this.state = 'closed';
     clearTimeout(this.#backoffTimer);
-    this.#lifespan.end();
+    this.lifespan.end();
   }
 
   #open(): Session {
@@ -154,7 +154,7 @@ export class Lane {
       this.#current = session;
     }
     this.state = this.state === 'closed' ? 'closed' : 'ready';
-    this.#lifespan.begin();
+    this.lifespan.begin();
     this.#events.spawned(this.#describe(session));
     const unwritten = this.#leaving?.leave();
     if (unwritten !== undefined && unwritten.length > 0) this.#events.handBack(unwritten);
@@ -178,7 +178,7 @@ export class Lane {
   }
 
   #lostCurrent(end: SessionEnd, isPoison: boolean): void {
-    this.#lifespan.end();
+    this.lifespan.end();
     this.isReplacementDue = false;
     this.#current = this.#next;
     this.#next = undefined;
@@ -190,7 +190,7 @@ export class Lane {
   /** The one that was to take over failed: the current one stays, and is replaced another time. */
   #lostNext(): void {
     this.#next = undefined;
-    if (this.state === 'ready') this.#lifespan.begin();
+    if (this.state === 'ready') this.lifespan.begin();
   }
 
   /** @returns whether the child died of a poisonous request */

@@ -118,7 +118,7 @@ function hasArgs(second: unknown, third: unknown): boolean {
 }
 
 function optionsOf(second: unknown, third: unknown): object {
-  return ((hasArgs(second, third) ? third : second) ?? {});
+  return (hasArgs(second, third) ? third : second) ?? {};
 }
 
 function check<Request, Reply>(

@@ -5,7 +5,7 @@ const PER_MS = 5;
 /** So many may come at once. */
 const BURST = 2000;
 /** Of those above, one in so many is timed. */
-const STRIDE = 32;
+const STRIDE = 128;
 
 /** All are timed up to 5000 a second; above that a sample is. */
 export class Stopwatch {

@@ -19,17 +19,32 @@ export class Turns {
     this.advance();
   }
 
-  /** Something may have changed: the next one's turn has come when all others that were started are known to be well. */
+  /** Something may have changed. */
   advance(): void {
     if (this.#due.size === 0) return;
     for (const lane of this.#due) {
-      if (this.#lanes.some((other) => other !== lane && other.isUnproven)) break;
+      if (!this.#isTurnOf(lane)) continue;
       this.#due.delete(lane);
       lane.replace();
     }
-    clearTimeout(this.#timer);
-    // A child that is not asked shows that it is well by living.
-    if (this.#due.size > 0) this.#timer = setTimeout(() => this.advance(), this.#minUptimeMs).unref();
+    if (this.#due.size > 0) this.#lookAgain();
+  }
+
+  /** A child that is not asked shows that it is well by living. */
+  #lookAgain(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.advance();
+    }, this.#minUptimeMs).unref();
+  }
+
+  /** When all others that were started are known to be well; for one that has waited for long, when one of them is. */
+  #isTurnOf(lane: Lane): boolean {
+    const others = this.#lanes.filter(
+      (other) => other !== lane && (other.state === 'ready' || other.state === 'starting'),
+    );
+    const unproven = others.filter((other) => other.isUnproven).length;
+    return unproven === 0 || (lane.lifespan.isLongOver && unproven < others.length);
   }
 
   end(): void {
