@@ -21,11 +21,12 @@ export class Histogram {
   #sumMs = 0;
   readonly #buckets = new Map<number, number>();
 
-  record(ms: number): void {
-    this.count += 1;
-    this.#sumMs += ms;
+  /** @param weight how often */
+  record(ms: number, weight = 1): void {
+    this.count += weight;
+    this.#sumMs += ms * weight;
     const bucket = bucketOf(Math.min(Math.round(ms * 1000), MOST_US));
-    this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? 0) + 1);
+    this.#buckets.set(bucket, (this.#buckets.get(bucket) ?? 0) + weight);
   }
 
   add(other: Histogram): void {

@@ -31,6 +31,8 @@ export interface RequestTally {
 export interface Timing {
   readonly askedAt: number;
   givenAt: number;
+  /** For how many requests it stands. */
+  readonly weight: number;
 }
 
 export interface Settlement {
@@ -51,7 +53,6 @@ export class Request {
   tally: RequestTally | undefined;
   /** undefined where it is not timed. */
   timing: Timing | undefined;
-  isFollowedByTimed = false;
 
   readonly #settlement: Settlement;
   #timer: NodeJS.Timeout | undefined;

@@ -61,10 +61,11 @@ export class Statistics {
   }
 
   asked(request: Request): void {
-    const askedAt = this.#stopwatch.sample();
-    if (askedAt === undefined) return;
-    request.timing = { askedAt, givenAt: askedAt };
-    if (trace.wantsStatistics && askedAt - this.#publishedAt >= PUBLISH_EVERY_MS) this.publish(askedAt);
+    const sample = this.#stopwatch.sample();
+    if (sample === undefined) return;
+    const { nowMs, weight } = sample;
+    request.timing = { askedAt: nowMs, givenAt: nowMs, weight };
+    if (trace.wantsStatistics && nowMs - this.#publishedAt >= PUBLISH_EVERY_MS) this.publish(nowMs);
   }
 
   given(request: Request, lane: number): void {

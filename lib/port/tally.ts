@@ -9,49 +9,43 @@ export class Tally implements RequestTally {
   readonly queueWait = new Histogram();
   readonly run = new Histogram();
 
-  /** Milliseconds that the children worked on those that were timed. */
-  #workMs = 0;
-  #lastReplyAt = 0;
-  /** A reply is begun when the one before it is done: of a timed request, that one's time is needed too. */
-  #last: Request | undefined;
+  #inHand = 0;
+  #busySince = 0;
+  #busyMs = 0;
 
-  /** The lane takes the request from the queue. */
+  /** Milliseconds in which the lane had a request in hand. */
+  get busyMs(): number {
+    return this.#busyMs + (this.#inHand > 0 ? performance.now() - this.#busySince : 0);
+  }
+
   given(request: Request): void {
-    request.tally = this;
-    if (request.timing !== undefined) {
-      request.timing.givenAt = performance.now();
-      if (this.#last !== undefined) this.#last.isFollowedByTimed = true;
+    const { timing } = request;
+    if (this.#inHand === 0 || timing !== undefined) {
+      const nowMs = performance.now();
+      if (this.#inHand === 0) this.#busySince = nowMs;
+      if (timing !== undefined) timing.givenAt = nowMs;
     }
-    this.#last = request;
+    this.#inHand += 1;
+    request.tally = this;
   }
 
   handedBack(request: Request): void {
     request.tally = undefined;
-    this.#forget(request);
+    this.#letGo();
   }
 
-  settled(request: Request, isFailure: boolean): void {
+  settled({ timing }: Request, isFailure: boolean): void {
     this.requests += 1;
     if (isFailure) this.failures += 1;
-    this.#forget(request);
-    const { timing, isFollowedByTimed } = request;
-    if (timing === undefined && !isFollowedByTimed) return;
-    const nowMs = performance.now();
-    if (timing !== undefined) {
-      this.queueWait.record(timing.givenAt - timing.askedAt);
-      this.run.record(nowMs - timing.givenAt);
-      this.#workMs += nowMs - Math.max(timing.givenAt, this.#lastReplyAt);
-    }
-    this.#lastReplyAt = nowMs;
+    this.#letGo();
+    if (timing === undefined) return;
+    const { askedAt, givenAt, weight } = timing;
+    this.queueWait.record(givenAt - askedAt, weight);
+    this.run.record(performance.now() - givenAt, weight);
   }
 
-  /** Milliseconds that the children worked: what those took that were timed, as if the others had taken the same. */
-  get busyMs(): number {
-    return this.run.count === 0 ? 0 : (this.#workMs / this.run.count) * this.requests;
-  }
-
-  /** Its message is not ours to keep. */
-  #forget(request: Request): void {
-    if (this.#last === request) this.#last = undefined;
+  #letGo(): void {
+    this.#inHand -= 1;
+    if (this.#inHand === 0) this.#busyMs += performance.now() - this.#busySince;
   }
 }
