@@ -160,6 +160,7 @@ export const bench: Bench = {
     targets: { 'two bare copies': 0.9 },
     contenders: {
       'pool of 2': pool(2, hashChild, String(ROUNDS)),
+      'pool of 2, 2 in flight': pool(2, hashChild, String(ROUNDS), { maxInFlight: 2 }),
       'two bare copies': bareCopies(2, hashChild, String(ROUNDS)),
       'piscina, 2 threads': piscina(2),
       'pool of 1': pool(1, hashChild, String(ROUNDS)),
