@@ -22,10 +22,17 @@ export interface EndTrace extends SpawnTrace {
   readonly step: string;
 }
 
+/** What a port has done so far: see `PortStatistics`. Once a second while it is asked, and when it is closed. */
+export interface StatisticsTrace {
+  readonly command: string;
+  readonly statistics: object;
+}
+
 const debug = debuglog('rexport');
 const spawnChannel = channel('rexport:spawn');
 const exitChannel = channel('rexport:exit');
 const endChannel = channel('rexport:end');
+const statisticsChannel = channel('rexport:statistics');
 
 export const trace = {
   spawn(facts: SpawnTrace): void {
@@ -42,5 +49,14 @@ export const trace = {
   end(facts: EndTrace): void {
     debug('end %s pid %d: %s', facts.command, facts.pid, facts.step);
     endChannel.publish(facts);
+  },
+
+  /** Whether anybody listens: to make statistics takes its time. */
+  get wantsStatistics(): boolean {
+    return statisticsChannel.hasSubscribers;
+  },
+
+  statistics(facts: StatisticsTrace): void {
+    statisticsChannel.publish(facts);
   },
 };

@@ -45,6 +45,15 @@ describe('the README', () => {
     expect(named).to.have.members(known![1]!.split(', '));
   });
 
+  it('names every option of a pool besides those of a port', () => {
+    const named = tableUnder('Options of PortPool').rows.map(([name = '']) => name.replaceAll('`', ''));
+    const [pool = [], port = []] = [rexport.PortPool, rexport.Port].map((Class) => {
+      const message = messageOf(() => new Class('true', { 'no option': 1 } as object));
+      return /among (.*), got/.exec(message)![1]!.split(', ');
+    });
+    expect(named).to.have.members(pool.filter((option) => !port.includes(option)));
+  });
+
   it('names every error class', () => {
     const named = tableUnder('Errors').rows.map(([name = '']) => name.replaceAll('`', ''));
     const classes = Object.entries(rexport).filter(

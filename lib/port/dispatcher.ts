@@ -3,23 +3,15 @@ import { onAbort } from '../abort';
 import { AbortError, TimeoutError } from '../errors';
 import type { Message } from '../framing/frame-writer';
 import { AbortWatch } from './abort-watch';
-import { Lane, type LaneSettings } from './lane';
+import type { DispatcherEvents, DispatcherSettings, PortState } from './dispatcher-events';
+import { IdleLanes } from './idle-lanes';
+import { Lane } from './lane';
 import type { LaneEvents } from './lane-events';
-import { ClosedError, QueueFullError } from './port-errors';
+import { ClosedError, QueueFullError, type BrokenError } from './port-errors';
 import { Request, type RequestOptions, type RequestPhase } from './request';
 import { RequestQueue } from './request-queue';
-
-export interface DispatcherSettings extends LaneSettings {
-  readonly size: number;
-  readonly maxQueue: number;
-  readonly requestTimeoutMs: number | undefined;
-  /** Destroys the port. */
-  readonly signal: AbortSignal | undefined;
-}
-
-export type DispatcherEvents = Pick<LaneEvents, 'spawned' | 'exited' | 'restarting' | 'unexpected' | 'broken'>;
-
-export type PortState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closing' | 'closed';
+import { Statistics, type PortStatistics } from './statistics';
+import { Turns } from './turns';
 
 /** From the best to the worst: several lanes are as well as the best of them. */
 const LANE_STATES = ['ready', 'starting', 'backoff', 'idle', 'broken'] as const;
@@ -33,6 +25,11 @@ export class Dispatcher {
   readonly #lanes: readonly Lane[];
   readonly #queue = new RequestQueue();
   readonly #aborts = new AbortWatch();
+  readonly #turns: Turns;
+  readonly #idleLanes: IdleLanes;
+  readonly #statistics: Statistics;
+  /** What the last lane broke of, when all are broken. */
+  #brokenBy: BrokenError | undefined;
   /** Keeps this process alive while requests are pending; children and pipes do not. */
   #keepAlive: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
@@ -46,18 +43,24 @@ export class Dispatcher {
     this.#settings = settings;
     const laneEvents: LaneEvents = {
       ...events,
-      broken: (error) => {
-        if (this.#brokenBy !== undefined) this.#rejectQueued(error);
-        events.broken(error);
+      spawned: (child) => {
+        this.#idleLanes.watch();
+        events.spawned(child);
       },
+      broken: (error, lane) => this.#laneBroken(error, lane, events),
       progressed: (replies) => {
         if (replies > 0) this.#silenceTimer?.refresh();
+        this.#turns.advance();
         this.#pump();
       },
+      replacementDue: (lane) => this.#turns.add(lane),
       handBack: (requests) => this.#putBack(requests),
       cleared: () => this.#queue.forEach((request) => (request.crashes = 0)),
     };
     this.#lanes = Array.from({ length: settings.size }, (_, index) => new Lane(index, settings, laneEvents));
+    this.#turns = new Turns(this.#lanes, settings.minUptimeMs);
+    this.#idleLanes = new IdleLanes(this.#lanes, settings.minSize, settings.idleTimeoutMs);
+    this.#statistics = new Statistics(settings.command, this.#lanes);
     const { signal } = settings;
     if (signal?.aborted) void this.destroy(new AbortError(signal));
     else if (signal) this.#stopListening = onAbort(signal, () => void this.destroy(new AbortError(signal)));
@@ -77,6 +80,10 @@ export class Dispatcher {
     return LANE_STATES.find((state) => this.#lanes.some((lane) => lane.state === state)) ?? 'closed';
   }
 
+  statistics(): PortStatistics {
+    return this.#statistics.take();
+  }
+
   /** How many requests the children can hold together. */
   get capacity(): number {
     return this.#settings.size * this.#settings.maxInFlight;
@@ -89,14 +96,15 @@ export class Dispatcher {
     return new Promise((resolve, reject) => {
       const request = new Request(message, idempotent, this.#queue, {
         resolve: (reply) => {
-          this.#settled(request, signal);
+          this.#settled(request, signal, false);
           resolve(reply);
         },
         reject: (error) => {
-          this.#settled(request, signal);
+          this.#settled(request, signal, true);
           reject(error);
         },
       });
+      this.#statistics.asked(request);
       this.pending += 1;
       if (this.pending === 1) this.#setKeepAlive(true);
       const limitMs = timeoutMs ?? this.#settings.requestTimeoutMs;
@@ -109,8 +117,9 @@ export class Dispatcher {
 
   restart(): void {
     if (this.#closing !== undefined || this.#isDestroyed) throw new ClosedError(this.#settings.command);
-    // One after another would be gentler; each of them replaces its child without a gap.
+    this.#brokenBy = undefined;
     for (const lane of this.#lanes) lane.restart();
+    if (this.state === 'idle') this.#lanes[0]?.start();
     this.#pump();
   }
 
@@ -121,8 +130,8 @@ export class Dispatcher {
 
   destroy(error: Error = new ClosedError(this.#settings.command)): Promise<void> {
     this.#isDestroyed = true;
+    this.#endTimers();
     if (!this.#isClosed) this.#setKeepAlive(true);
-    clearTimeout(this.#silenceTimer);
     const gone = Promise.all(this.#lanes.map((lane) => lane.destroy(error)));
     this.#rejectQueued(error);
     this.#closing ??= gone.then(() => this.#closed());
@@ -134,7 +143,7 @@ export class Dispatcher {
     const { closeTimeoutMs } = this.#settings;
     this.#silenceTimer = setTimeout(() => void this.destroy(), closeTimeoutMs).unref();
     if (this.pending > 0) await new Promise<void>((resolve) => (this.#onDrained = resolve));
-    clearTimeout(this.#silenceTimer);
+    this.#endTimers();
     await Promise.all(this.#lanes.map((lane) => lane.close()));
     this.#closed();
   }
@@ -144,10 +153,23 @@ export class Dispatcher {
     this.#stopListening?.();
     clearInterval(this.#keepAlive);
     this.#keepAlive = undefined;
+    this.#statistics.publish();
   }
 
-  get #brokenBy(): Error | undefined {
-    return this.#lanes.every((lane) => lane.state === 'broken') ? this.#lanes[0]?.brokenBy : undefined;
+  #endTimers(): void {
+    clearTimeout(this.#silenceTimer);
+    this.#turns.end();
+    this.#idleLanes.end();
+  }
+
+  #laneBroken(error: BrokenError, lane: number, events: DispatcherEvents): void {
+    const isLast = this.#lanes.every(({ state }) => state === 'broken');
+    if (isLast) {
+      this.#brokenBy = error;
+      this.#rejectQueued(error);
+    }
+    events.laneBroken(lane, error);
+    if (isLast) events.broken(error);
   }
 
   #refusal(signal: AbortSignal | undefined): Error | undefined {
@@ -163,7 +185,8 @@ export class Dispatcher {
     return new TimeoutError({ command: this.#settings.command, timeoutMs, phase });
   }
 
-  #settled(request: Request, signal: AbortSignal | undefined): void {
+  #settled(request: Request, signal: AbortSignal | undefined, isFailure: boolean): void {
+    this.#statistics.settled(request, isFailure);
     if (signal !== undefined) this.#aborts.delete(signal, request);
     this.pending -= 1;
     if (this.pending > 0) return;
@@ -179,6 +202,7 @@ export class Dispatcher {
 
   /** A child on its way out may die after the port broke: nobody would take what it held. */
   #putBack(requests: readonly Request[]): void {
+    for (const request of requests) request.tally?.handedBack(request);
     this.#queue.putBack(requests);
     if (this.#brokenBy !== undefined) this.#rejectQueued(this.#brokenBy);
   }
@@ -192,13 +216,12 @@ export class Dispatcher {
     if (this.#isDestroyed) return;
     for (let request = this.#queue.peek(); request !== undefined; request = this.#queue.peek()) {
       const lane = this.#laneFor(request);
-      if (lane === undefined) {
-        this.#grow();
-        return;
-      }
+      if (lane === undefined) break;
       this.#queue.shift();
+      this.#statistics.given(request, lane.id);
       lane.send(request);
     }
+    this.#grow();
   }
 
   /** The ready lane with the fewest in flight; for a request that may be deadly, one without any. */
@@ -211,10 +234,12 @@ export class Dispatcher {
     return best;
   }
 
-  /** Starts one more child when more wait than those that are starting will hold. */
+  /** Starts one more child when more wait, for a child or in one behind others, than there are starting. */
   #grow(): void {
-    const starting = this.#lanes.filter((lane) => lane.state === 'starting').length;
-    if (this.#queue.length <= starting * this.#settings.maxInFlight) return;
-    this.#lanes.find((lane) => lane.state === 'idle')?.start();
+    const idle = this.#lanes.find((lane) => lane.state === 'idle');
+    if (idle === undefined) return;
+    let waiting = this.#queue.length;
+    for (const lane of this.#lanes) waiting += lane.state === 'starting' ? -1 : Math.max(0, lane.inFlight - 1);
+    if (waiting > 0) idle.start();
   }
 }

@@ -1,8 +1,9 @@
+import { availableParallelism } from 'node:os';
 import { PORT_DUPLEX_KEYS, checkPortDuplexOptions, type PortDuplexOptions } from '../duplex/port-duplex-options';
 import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/format';
 import type { Message } from '../framing/frame-writer';
 import { integer, oneOf, refuseUnknown, shown } from '../options';
-import type { DispatcherSettings } from './dispatcher';
+import type { DispatcherSettings } from './dispatcher-events';
 import type { RestartOptions } from './restart-policy';
 
 /** Those of a PortDuplex that a port decides for itself. */
@@ -39,6 +40,15 @@ export interface PortOptions<Request = Message, Reply = Buffer>
   readonly closeTimeoutMs?: number | undefined;
 }
 
+export interface PortPoolOptions<Request = Message, Reply = Buffer> extends PortOptions<Request, Reply> {
+  /** How many children there are at most, 1 to 1024; they are started as they are needed. Default: as many as there are cores. */
+  readonly size?: number | undefined;
+  /** A child that had nothing to do for so many milliseconds leaves, until it is needed again. Default: none leaves. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** So many stay, though they have nothing to do. Default 0. */
+  readonly minSize?: number | undefined;
+}
+
 const MAX_DELAY_MS = 2 ** 31 - 1;
 /** A busy system takes its time to reap; too short, and it is not known how a child ended that closed its pipes first. */
 const FAREWELL_MS = 1000;
@@ -59,22 +69,69 @@ const OWN_KEYS: readonly string[] = [
   'maxAgeMs',
   'closeTimeoutMs',
 ];
+const POOL_KEYS: readonly string[] = ['size', 'minSize', 'idleTimeoutMs'];
+const MAX_SIZE = 1024;
+/** The limits of a pool's children are drawn from this share below what was asked, so that they do not meet. */
+const POOL_JITTER = 0.2;
+
+interface Checked<Request, Reply> {
+  readonly settings: DispatcherSettings;
+  readonly codec: Codec<Request, Reply>;
+}
 
 /**
  * Takes the constructor's arguments, `(command, args?, options?)` or `(command, options?)`.
  * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
  */
 export function checkPortOptions<Request, Reply>(
-  what: string,
   command: unknown,
   second: unknown,
   third: unknown,
-): { readonly settings: DispatcherSettings; readonly codec: Codec<Request, Reply> } {
-  const hasArgs = Array.isArray(second) || third !== undefined;
-  const options = ((hasArgs ? third : second) ?? {}) as PortOptions<Request, Reply>;
-  refuseUnknown(what, options, [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS]);
+): Checked<Request, Reply> {
+  return check('Port', [], command, second, third);
+}
+
+/** The same, of a pool. */
+export function checkPortPoolOptions<Request, Reply>(
+  command: unknown,
+  second: unknown,
+  third: unknown,
+): Checked<Request, Reply> {
+  const { settings, codec } = check<Request, Reply>('PortPool', POOL_KEYS, command, second, third);
+  const { size = availableParallelism(), minSize = 0, idleTimeoutMs } = optionsOf(second, third) as PortPoolOptions;
+  integer('size', size, 1, MAX_SIZE);
+  return {
+    settings: {
+      ...settings,
+      size,
+      minSize: integer('minSize', minSize, 0, size),
+      idleTimeoutMs: optionalMs('idleTimeoutMs', idleTimeoutMs),
+      jitter: POOL_JITTER,
+    },
+    codec,
+  };
+}
+
+/** The arguments are `(command, args?, options?)` or `(command, options?)`. */
+function hasArgs(second: unknown, third: unknown): boolean {
+  return Array.isArray(second) || third !== undefined;
+}
+
+function optionsOf(second: unknown, third: unknown): object {
+  return (hasArgs(second, third) ? third : second) ?? {};
+}
+
+function check<Request, Reply>(
+  what: string,
+  furtherKeys: readonly string[],
+  command: unknown,
+  second: unknown,
+  third: unknown,
+): Checked<Request, Reply> {
+  const options = optionsOf(second, third) as PortOptions<Request, Reply>;
+  refuseUnknown(what, options, [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS, ...furtherKeys]);
   const spawnOptions: PortDuplexOptions = pick(options, SPAWN_KEYS);
-  const checked = checkPortDuplexOptions(command, hasArgs ? second : [], spawnOptions);
+  const checked = checkPortDuplexOptions(command, hasArgs(second, third) ? second : [], spawnOptions);
   const format: FrameFormat = pick(options, FRAME_FORMAT_KEYS);
   lengthPrefix(what, format);
   const { env, encode, decode, maxQueue = Infinity } = options;
@@ -89,6 +146,9 @@ export function checkPortOptions<Request, Reply>(
     successCodes: checked.successCodes,
     farewellMs: FAREWELL_MS,
     size: 1,
+    minSize: 1,
+    idleTimeoutMs: undefined,
+    jitter: 0,
     maxInFlight: integer('maxInFlight', options.maxInFlight ?? 1, 1, Number.MAX_SAFE_INTEGER),
     maxQueue: maxQueue === Infinity ? maxQueue : integer('maxQueue', maxQueue, 0, Number.MAX_SAFE_INTEGER),
     requestTimeoutMs: optionalMs('requestTimeoutMs', options.requestTimeoutMs),

@@ -23,6 +23,21 @@ export interface RequestHolder {
 
 export type RequestPhase = 'queue' | 'write' | 'header' | 'body';
 
+/** Counts what becomes of the requests that one lane is given. */
+export interface RequestTally {
+  settled(request: Request, isFailure: boolean): void;
+  /** It goes back to the queue. */
+  handedBack(request: Request): void;
+}
+
+/** On the clock of `performance.now()`. */
+export interface Timing {
+  readonly askedAt: number;
+  givenAt: number;
+  /** For how many requests it stands. */
+  readonly weight: number;
+}
+
 export interface Settlement {
   readonly resolve: (reply: Buffer) => void;
   readonly reject: (error: Error) => void;
@@ -37,6 +52,10 @@ export class Request {
   /** What it was rejected with. */
   error: Error | undefined;
   holder: RequestHolder;
+  /** Of the lane that has it; undefined in the queue. */
+  tally: RequestTally | undefined;
+  /** undefined where it is not timed. */
+  timing: Timing | undefined;
 
   readonly #settlement: Settlement;
   #timer: NodeJS.Timeout | undefined;

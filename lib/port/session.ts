@@ -68,6 +68,20 @@ export class Session implements RequestHolder {
     return this.#settings.maxInFlight - this.#inFlight.length;
   }
 
+  /** Bytes to the child and from it, prefixes included. */
+  get bytesWritten(): number {
+    return this.#port.bytesWritten;
+  }
+
+  get bytesRead(): number {
+    return this.#port.bytesRead;
+  }
+
+  /** Whether the child has shown that it is well: it has answered, or lived for so long. */
+  isProven(minUptimeMs: number): boolean {
+    return this.#replies > 0 || this.#uptimeMs >= minUptimeMs;
+  }
+
   /** Requests in flight, the abandoned ones too. */
   get length(): number {
     return this.#inFlight.length;
@@ -203,11 +217,8 @@ export class Session implements RequestHolder {
 
   #livesOn(hasClosedOutput: boolean): void {
     const { command } = this.#settings;
-    const { bytesDropped } = this.#port;
-    const error = hasClosedOutput
-      ? this.#endedFor('it closed its output')
-      : new InputClosedError({ command, bytesDropped });
-    this.end('misbehaved', error);
+    if (hasClosedOutput) this.end('misbehaved', this.#endedFor('it closed its output'));
+    else this.end('misbehaved', new InputClosedError({ command, bytesDropped: this.#port.bytesDropped }));
   }
 
   #died(error: Error): void {

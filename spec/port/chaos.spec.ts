@@ -1,7 +1,8 @@
+import { once, type EventEmitter } from 'node:events';
 import { expect } from 'chai';
-import { AbortError, ExitError, PoisonError, Port, RexPortError, TimeoutError } from '../../lib';
+import { AbortError, ExitError, PoisonError, RexPortError, TimeoutError } from '../../lib';
 import { isAlive } from '../support/processes';
-import { obeys } from '../support/ports';
+import { obeyAll, obeys, type AnyPort } from '../support/ports';
 
 const CALLERS = 20;
 /** What a busy machine does not manage within the time is left undone, but for the first deaths. */
@@ -29,11 +30,13 @@ class Tormentor {
   readonly pids: number[] = [];
   kills = 0;
   stops = 0;
+  readonly #size: number;
   readonly #random: () => number;
   readonly #alive = new Set<number>();
   readonly #timers = new Set<NodeJS.Timeout>();
 
-  constructor(port: Port, random: () => number) {
+  constructor(port: AnyPort, size: number, random: () => number) {
+    this.#size = size;
     this.#random = random;
     port.on('spawn', ({ pid }) => {
       this.pids.push(pid!);
@@ -44,8 +47,8 @@ class Tormentor {
 
   settled(): void {
     if (this.#random() > 0.05) return;
-    // the child that is leaving, where there is one, or the one that serves
-    const pid = [...this.#alive].at(this.#random() < 0.2 ? 0 : -1);
+    // the child that is leaving, where there is one, or one of those that serve
+    const pid = [...this.#alive].at(this.#random() < 0.2 ? 0 : -1 - Math.floor(this.#random() * this.#size));
     if (pid !== undefined) this.#later(() => this.#alive.has(pid) && this.#strike(pid), this.#random() * 5);
   }
 
@@ -91,10 +94,13 @@ function tellsHow({ exitCode, signal, message }: ExitError): boolean {
 /** How requests ended, by code. */
 type Tally = Record<string, number>;
 
-async function torment(seed: number, options: Parameters<typeof obeys>[0]): Promise<Tally> {
+/** A port in chaos is restarted at once, however often. */
+const FRAGILE = { backoff: { minMs: 0, maxMs: 1 }, maxRestarts: 1000, forceKillAfterMs: 100 };
+
+/** @param size how many children are there when all is over */
+async function torment(seed: number, port: AnyPort, size = 1): Promise<Tally> {
   const random = randomOf(seed);
-  const port = obeys({ backoff: { minMs: 0, maxMs: 1 }, maxRestarts: 1000, forceKillAfterMs: 100, ...options });
-  const tormentor = new Tormentor(port, random);
+  const tormentor = new Tormentor(port, size, random);
   const tally: Tally = {};
   const faults: string[] = [];
   const endsAt = performance.now() + TIME_MS;
@@ -163,9 +169,14 @@ async function torment(seed: number, options: Parameters<typeof obeys>[0]): Prom
   await Promise.all(Array.from({ length: CALLERS }, (_, name) => caller(name)));
   tormentor.rest();
   if (port.pending !== 0 || port.queued !== 0) faults.push(`pending ${port.pending}, queued ${port.queued}`);
-  // the child may still die of the last strike: its end is not seen yet, or, stopped, it takes a SIGTERM only now
-  const last = String(await port.request('echo last', { idempotent: true }));
-  if (last !== 'last') faults.push(`the last got ${last}`);
+  // a child may still die of the last strike: its end is not seen yet, or, stopped, it takes a SIGTERM only now
+  const ask = (): Promise<string> => port.request('echo last', { idempotent: true }).then(String);
+  const last = await Promise.all(Array.from({ length: size }, ask));
+  if (last.some((text) => text !== 'last')) faults.push(`the last got ${last.join()}`);
+  for (let left = 0; left !== size;) {
+    left = port.statistics().lanes.filter(({ state }) => state === 'ready').length;
+    if (left !== size) await once(port as EventEmitter, 'spawn');
+  }
   await port.close();
   if (port.state !== 'closed') faults.push(`after close() the port is ${port.state}`);
   for (const pid of tormentor.pids) if (isAlive(pid)) faults.push(`child ${pid} is still there`);
@@ -179,6 +190,18 @@ describe('Port in chaos', function () {
   // A seed of a run that failed: CHAOS_SEED=… npm test
   const seed = Number(process.env['CHAOS_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
+  async function run(make: () => AnyPort, size?: number): Promise<void> {
+    try {
+      const tally = await torment(seed, make(), size);
+      if (process.env['CHAOS_TALLY'] !== undefined) console.log(JSON.stringify(tally));
+      expect(tally['replies']).to.be.above(0);
+      expect(tally['children']).to.be.at.least(LEAST_CHILDREN);
+    } catch (error) {
+      (error as Error).message = `CHAOS_SEED=${seed}: ${(error as Error).message}`;
+      throw error;
+    }
+  }
+
   for (const [what, options] of [
     ['one in flight', {}],
     ['eight in flight', { maxInFlight: 8 }],
@@ -186,15 +209,17 @@ describe('Port in chaos', function () {
   ] as const) {
     it(`settles every request once, with its own reply or an honest error: ${what}`, async function () {
       this.timeout(60_000);
-      try {
-        const tally = await torment(seed, options);
-        if (process.env['CHAOS_TALLY'] !== undefined) console.log(JSON.stringify(tally));
-        expect(tally['replies']).to.be.above(0);
-        expect(tally['children']).to.be.at.least(LEAST_CHILDREN);
-      } catch (error) {
-        (error as Error).message = `CHAOS_SEED=${seed}: ${(error as Error).message}`;
-        throw error;
-      }
+      await run(() => obeys({ ...FRAGILE, ...options }));
+    });
+  }
+
+  for (const [what, options] of [
+    ['one in flight in each', {}],
+    ['three in flight in each, a new child every 50 requests', { maxInFlight: 3, maxRequests: 50 }],
+  ] as const) {
+    it(`does so as a pool of four too, and has four children in the end: ${what}`, async function () {
+      this.timeout(60_000);
+      await run(() => obeyAll({ ...FRAGILE, ...options, size: 4 }), 4);
     });
   }
 });

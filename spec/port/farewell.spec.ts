@@ -62,7 +62,7 @@ describe('Port: the end of a child that closed its output', () => {
   });
 
   it('has the whole time to leave, once it is asked to', async () => {
-    const { settings } = checkPortOptions('Port', ...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
+    const { settings } = checkPortOptions(...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
     const nothing = (): void => undefined;
     const exited = new Promise<ExitStatus>((resolve) => {
       const events = { spawned: nothing, progressed: nothing, unexpected: nothing, exited: resolve, ended: nothing };

@@ -4,8 +4,7 @@ import { checkPortOptions } from '../../lib/port/port-options';
 import { thrownBy } from '../support/frames';
 
 /** The checks see what a caller without a type checker may hand over. */
-const check = (...args: unknown[]): ReturnType<typeof checkPortOptions> =>
-  checkPortOptions('Port', args[0], args[1], args[2]);
+const check = (...args: unknown[]): ReturnType<typeof checkPortOptions> => checkPortOptions(args[0], args[1], args[2]);
 
 describe('Port options: the arguments', () => {
   it('are a command, perhaps arguments, perhaps options', () => {
@@ -50,6 +49,9 @@ describe('Port options: the defaults', () => {
       successCodes: [0],
       farewellMs: 1000,
       size: 1,
+      minSize: 1,
+      idleTimeoutMs: undefined,
+      jitter: 0,
       maxInFlight: 1,
       maxQueue: Infinity,
       requestTimeoutMs: undefined,

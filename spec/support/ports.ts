@@ -3,7 +3,13 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Port } from '../../lib/port/port';
-import type { PortOptions } from '../../lib/port/port-options';
+import type { PortFace } from '../../lib/port/port-face';
+import type { PortOptions, PortPoolOptions } from '../../lib/port/port-options';
+import { PortPool } from '../../lib/port/port-pool';
+import type { Message } from '../../lib';
+
+/** A Port or a PortPool. */
+export type AnyPort = PortFace<Message, Buffer>;
 
 /** The path of a small child in spec/programs. */
 export function program(name: string): string {
@@ -15,13 +21,22 @@ export function obeys(options: PortOptions = {}): Port {
   return new Port('perl', [program('obeys.pl')], options);
 }
 
+/** Several of them behind one queue. */
+export function obeyAll(options: PortPoolOptions = {}): PortPool {
+  return new PortPool('perl', [program('obeys.pl')], options);
+}
+
 /** What a request is answered with, as text. */
-export async function ask(port: Port, message: string, options?: Parameters<Port['request']>[1]): Promise<string> {
+export async function ask(
+  port: AnyPort,
+  message: string,
+  options?: Parameters<AnyPort['request']>[1],
+): Promise<string> {
   return String(await port.request(message, options));
 }
 
 /** The names of what the monitor does, as it does it: `restart 2`, `spawn 2`, `exit 1`. */
-export function watch(port: Port): string[] {
+export function watch(port: AnyPort): string[] {
   const seen: string[] = [];
   port.on('spawn', ({ generation }) => seen.push(`spawn ${generation}`));
   port.on('exit', ({ generation }) => seen.push(`exit ${generation}`));

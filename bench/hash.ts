@@ -1,0 +1,9 @@
+/** Work for a processor in plain JavaScript, the same for a child (hash-child.ts) and for a worker thread. */
+export function hash(rounds: number): number {
+  let state = 0x811c9dc5;
+  for (let round = 0; round < rounds; round++) state = Math.imul(state ^ (round & 0xff), 0x01000193);
+  return state >>> 0;
+}
+
+/** Rounds that take a millisecond or two. */
+export const ROUNDS = 1_500_000;

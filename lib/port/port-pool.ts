@@ -1,0 +1,25 @@
+import type { Message } from '../framing/frame-writer';
+import { PortFace } from './port-face';
+import { checkPortPoolOptions, type PortPoolOptions } from './port-options';
+
+/**
+ * The same program in several children behind one queue: a Port that uses every core.
+ *
+ * A request goes to the child that has the fewest, and where all have some another is started, up to `size`. The death of
+ * one hurts those requests only that it was given. Children are replaced by plan one after another, never all at once.
+ *
+ * A message must not be changed before its request is settled. A reply is yours; it may be a view on a larger chunk.
+ */
+export class PortPool<Request = Message, Reply = Buffer> extends PortFace<Request, Reply> {
+  /** @throws TypeError or RangeError for a wrong argument or option; what the system refuses fails the requests */
+  constructor(command: string, args?: readonly string[], options?: PortPoolOptions<Request, Reply>);
+  constructor(command: string, options?: PortPoolOptions<Request, Reply>);
+  constructor(
+    command: string,
+    second?: readonly string[] | PortPoolOptions<Request, Reply>,
+    third?: PortPoolOptions<Request, Reply>,
+  ) {
+    const { settings, codec } = checkPortPoolOptions<Request, Reply>(command, second, third);
+    super(settings, codec);
+  }
+}

@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect } from 'chai';
+import { scripts } from '../../package.json';
+
+interface Review {
+  readonly id: number;
+  readonly text: string | null;
+}
+
+interface Letter {
+  readonly id?: number;
+  readonly line?: number;
+  readonly error: string;
+}
+
+const root = path.join(__dirname, '..', '..');
+const FEELING = new Map(
+  Object.entries({ good: 1, great: 2, perfect: 3, love: 2, bad: -1, poor: -2, broken: -3, hate: -2 }),
+);
+
+/** What the program in Python should have made of it. */
+function scored({ id, text: review }: Review): object {
+  const words = review?.toLowerCase().match(/[a-z]+/g) ?? [];
+  return {
+    id,
+    words: words.length,
+    distinct: new Set(words).size,
+    syllables: words.reduce((sum, word) => sum + (word.match(/[aeiouy]+/g)?.length ?? 0), 0),
+    feeling: words.reduce((sum, word) => sum + (FEELING.get(word) ?? 0), 0),
+    bytes: Buffer.byteLength(review ?? ''),
+  };
+}
+
+function linesOf(file: string): string[] {
+  return readFileSync(file, 'utf8').trimEnd().split('\n');
+}
+
+describe('the ETL example', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'rexport-spec-'));
+  let stdout: string;
+
+  before('run it, small', async function () {
+    this.timeout(60_000);
+    // what `npm run etl` runs, without npm's own words in the output
+    const [command = '', ...args] = scripts.etl.split(' ');
+    const etl = spawn(
+      process.execPath,
+      [
+        path.join(root, 'node_modules', '.bin', command),
+        ...args,
+        '--megabytes',
+        '2',
+        '--children',
+        '3',
+        '--folder',
+        folder,
+      ],
+      { cwd: root },
+    );
+    const exit = once(etl, 'close');
+    let stderr: string;
+    [stdout, stderr] = await Promise.all([text(etl.stdout), text(etl.stderr)]);
+    expect(await exit, stderr).to.deep.equal([0, null]);
+  });
+
+  after(() => rmSync(folder, { recursive: true }));
+
+  for (const [what, suffix] of [
+    ['three children', ''],
+    ['one child', '-of-one'],
+  ]) {
+    it(`scores every sound row, in order, and puts aside every other one: ${what}`, () => {
+      const expected: object[] = [];
+      const dead: { line?: number; id?: number; error: RegExp }[] = [];
+      linesOf(path.join(folder, 'reviews.ndjson')).forEach((line, index) => {
+        let review: Review;
+        try {
+          review = JSON.parse(line) as Review;
+        } catch {
+          dead.push({ line: index + 1, error: /JSON/ });
+          return;
+        }
+        if (review.text === null) dead.push({ id: review.id, error: /^the review has no text$/ });
+        else if (/[\ud800-\udfff]/.test(review.text))
+          dead.push({ id: review.id, error: /^2 children of python3 died .*UnicodeEncodeError/s });
+        else expected.push(scored(review));
+      });
+      expect(expected.length).to.be.above(1500);
+      expect(dead.length).to.be.at.least(4);
+      const scores = linesOf(path.join(folder, `scores${suffix}.ndjson`));
+      expect(scores.length).to.equal(expected.length);
+      for (const [at, score] of scores.entries()) expect(JSON.parse(score)).to.deep.equal(expected[at]);
+
+      // letters come in the order in which they failed
+      const letters = linesOf(path.join(folder, `dead-letters${suffix}.ndjson`)).map(
+        (line) => JSON.parse(line) as Letter,
+      );
+      expect(letters.length).to.equal(dead.length);
+      for (const { line, id, error } of dead) {
+        const letter = letters.find((one) => (line === undefined ? one.id === id : one.line === line));
+        expect(letter?.error, `row ${line ?? id}`).to.match(error);
+      }
+    });
+  }
+
+  it('tells what it did', () => {
+    const rows = linesOf(path.join(folder, 'reviews.ndjson')).length;
+    expect(stdout.match(new RegExp(`^ {2}${rows} rows in, \\d+ scores out, \\d+ dead letters$`, 'gm'))).to.have.length(
+      2,
+    );
+    expect(stdout.match(/^ {2}child \d: \d+ requests, \d+ failed, \d+ restarts, \d+% busy, /gm)).to.have.length(3 + 1);
+    expect(stdout).to.match(/^3 children took \d+\.\d\d x less time than one$/m);
+  });
+});
