@@ -411,6 +411,17 @@ describe('PortPool: the end', () => {
   });
 });
 
+describe('PortPool: an end at the very beginning', () => {
+  for (const end of ['close', 'destroy'] as const) {
+    it(`by ${end}() while the first child starts leaves nothing: no child, no timer`, async () => {
+      const pool = new PortPool('cat', { size: 2, idleTimeoutMs: 5000, maxAgeMs: 5000 });
+      pool.restart();
+      await pool[end]();
+      expect(pool.state).to.equal('closed');
+    });
+  }
+});
+
 describe('PortPool: its types', () => {
   it('are those of its requests and replies, in calls and in a pipeline', () => {
     const pool = new PortPool<{ id: number }, { score: number }>('cat', { size: 2, ...json });
