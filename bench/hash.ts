@@ -5,5 +5,5 @@ export function hash(rounds: number): number {
   return state >>> 0;
 }
 
-/** Rounds that take a millisecond or two. */
-export const ROUNDS = 1_500_000;
+/** Rounds that take some 5 milliseconds. */
+export const ROUNDS = 4_500_000;

@@ -153,10 +153,10 @@ export const bench: Bench = {
     },
   },
   cpu: {
-    title: 'requests of which each keeps a core busy for some milliseconds',
-    size: 400,
+    title: 'requests of which each keeps a core busy for some 5 milliseconds',
+    size: 100,
     rounds: 5,
-    turns: 3,
+    turns: 7,
     targets: { 'two bare copies': 0.9 },
     contenders: {
       'pool of 2': pool(2, hashChild, String(ROUNDS)),

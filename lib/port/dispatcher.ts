@@ -143,13 +143,15 @@ export class Dispatcher {
     const { closeTimeoutMs } = this.#settings;
     this.#silenceTimer = setTimeout(() => void this.destroy(), closeTimeoutMs).unref();
     if (this.pending > 0) await new Promise<void>((resolve) => (this.#onDrained = resolve));
-    this.#endTimers();
+    clearTimeout(this.#silenceTimer);
     await Promise.all(this.#lanes.map((lane) => lane.close()));
     this.#closed();
   }
 
   #closed(): void {
     this.#isClosed = true;
+    // A child that was starting has come up meanwhile.
+    this.#endTimers();
     this.#stopListening?.();
     clearInterval(this.#keepAlive);
     this.#keepAlive = undefined;

@@ -4,7 +4,18 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
-import { BrokenError, PortPool, TimeoutError, type Generation } from '../../lib';
+import { expectTypeOf } from 'expect-type';
+import {
+  BrokenError,
+  json,
+  PortPool,
+  TimeoutError,
+  type Generation,
+  type PortOptions,
+  type PortPoolOptions,
+  type PortStatistics,
+  type RequestTransform,
+} from '../../lib';
 import { thrownBy } from '../support/frames';
 import { ask, isAlive, obeyAll } from '../support/ports';
 import { rejection, sh } from '../support/streams';
@@ -397,6 +408,34 @@ describe('PortPool: the end', () => {
       expect(existsSync(marker)).to.equal(false);
     }
     rmSync(path.dirname(marker), { recursive: true });
+  });
+});
+
+describe('PortPool: an end at the very beginning', () => {
+  for (const end of ['close', 'destroy'] as const) {
+    it(`by ${end}() while the first child starts leaves nothing: no child, no timer`, async () => {
+      const pool = new PortPool('cat', { size: 2, idleTimeoutMs: 5000, maxAgeMs: 5000 });
+      pool.restart();
+      await pool[end]();
+      expect(pool.state).to.equal('closed');
+    });
+  }
+});
+
+describe('PortPool: its types', () => {
+  it('are those of its requests and replies, in calls and in a pipeline', () => {
+    const pool = new PortPool<{ id: number }, { score: number }>('cat', { size: 2, ...json });
+    expectTypeOf<typeof pool.request>().parameter(0).toEqualTypeOf<{ id: number }>();
+    expectTypeOf<typeof pool.request>().returns.resolves.toEqualTypeOf<{ score: number }>();
+    expectTypeOf(pool.transform()).toEqualTypeOf<RequestTransform<{ id: number }, { score: number }>>();
+    expectTypeOf(pool.statistics()).toEqualTypeOf<PortStatistics>();
+    expectTypeOf(pool[Symbol.asyncDispose]).returns.toEqualTypeOf<Promise<void>>();
+    pool.on('lanebroken', (lane, error) => {
+      expectTypeOf(lane).toEqualTypeOf<number>();
+      expectTypeOf(error).toEqualTypeOf<BrokenError>();
+    });
+    expectTypeOf<PortPool['request']>().returns.resolves.toEqualTypeOf<Buffer>();
+    expectTypeOf<PortPoolOptions>().toExtend<PortOptions>();
   });
 });
 
