@@ -77,7 +77,7 @@ interface Result {
 }
 
 describe('PortDuplex: redirect, against the ordinary way', function () {
-  this.timeout(60_000);
+  this.timeout(120_000); // six seconds on a machine at rest
   let folder: string;
 
   before(() => (folder = mkdtempSync(path.join(tmpdir(), 'rexport-differential-'))));
