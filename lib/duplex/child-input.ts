@@ -56,6 +56,7 @@ export class ChildInput {
     this.#onError = onError;
   }
 
+  /** Bytes of all that was written. */
   get bytesSeen(): number {
     return this.bytesWritten + this.bytesDropped;
   }

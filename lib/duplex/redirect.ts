@@ -28,7 +28,7 @@ interface WiredPort {
   readonly settings: PortDuplexSettings;
   readonly neighbours: Neighbours;
   readonly input: ChildInput;
-  /** That of another stream, where that is a port. */
+  /** The wiring of another stream, where that is a port. */
   readonly wiringOf: (stream: unknown) => Wiring | undefined;
 }
 
@@ -136,7 +136,7 @@ class Redirection implements Wiring {
     return this === other || next === other;
   }
 
-  /** That of the port that comes next. */
+  /** The redirection of the port that comes next, where it has one. */
   #next(): Redirection | undefined {
     const next = this.#port.wiringOf(this.#port.neighbours.sink);
     return next instanceof Redirection ? next : undefined;
