@@ -35,8 +35,9 @@ async function compress(): Promise<void> {
   title('Through an external program, file to file: gzip -1');
   const gzip = new PortDuplex('gzip', ['-1']);
   const work = pipeline(createReadStream(log), gzip, createWriteStream(archive));
-  await withBar(work, statSync(log).size, () => gzip.bytesWritten);
-  say(`${megabytes(gzip.bytesWritten)} went in, ${megabytes(gzip.bytesRead)} came out`);
+  await withBar(work, statSync(log).size, () => gzip.bytesWritten ?? 0);
+  const { bytesWritten = 0, bytesRead = 0 } = gzip;
+  say(`${megabytes(bytesWritten)} went in, ${megabytes(bytesRead)} came out`);
 }
 
 async function restore(): Promise<void> {
@@ -44,7 +45,7 @@ async function restore(): Promise<void> {
   const before = await pipeline(createReadStream(log), sha256);
   const gunzip = new PortDuplex('gzip', ['-d']);
   const work = pipeline(createReadStream(archive), gunzip, sha256);
-  const after = await withBar(work, statSync(log).size, () => gunzip.bytesRead);
+  const after = await withBar(work, statSync(log).size, () => gunzip.bytesRead ?? 0);
   if (before !== after) throw new Error(`what came back differs: sha256 ${before} before, ${after} after`);
   say(`the same bytes: sha256 ${after.slice(0, 16)}... before and after`);
 }

@@ -17,7 +17,11 @@ interface TransformWithAccessors extends node.Transform {
   readonly writableNeedDrain: boolean;
 }
 
-export const Duplex = userland.Duplex as unknown as typeof node.Duplex;
+interface DuplexWithAccessors extends node.Duplex {
+  readonly writableNeedDrain: boolean;
+}
+
+export const Duplex = userland.Duplex as unknown as new (options?: node.DuplexOptions) => DuplexWithAccessors;
 export const Readable = userland.Readable as unknown as typeof node.Readable;
 export const Transform = userland.Transform as unknown as new (
   options?: node.TransformOptions,

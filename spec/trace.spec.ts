@@ -16,8 +16,8 @@ describe('trace: NODE_DEBUG=rexport', () => {
       `spawn sh pid ${polite}`,
       `exit sh pid ${polite} code 3 after N ms`,
       `spawn sh pid ${stubborn}`,
-      `end sh pid ${stubborn}: close stdin`,
       `end sh pid ${stubborn}: SIGTERM`,
+      `end sh pid ${stubborn}: close stdin`,
       `end sh pid ${stubborn}: SIGKILL`,
       `end sh pid ${stubborn}: release pipes`,
       `exit sh pid ${stubborn} SIGKILL after N ms`,
@@ -48,8 +48,8 @@ describe('trace: diagnostics channels', () => {
     expect(durationMs).to.be.greaterThan(0);
     expect(facts).to.deep.equal([
       ['rexport:spawn', { command: 'sleep', pid }],
-      ['rexport:end', { command: 'sleep', pid, step: 'close stdin' }],
       ['rexport:end', { command: 'sleep', pid, step: 'SIGTERM' }],
+      ['rexport:end', { command: 'sleep', pid, step: 'close stdin' }],
       ['rexport:exit', { command: 'sleep', pid, exitCode: null, signal: 'SIGTERM', durationMs }],
     ]);
   });

@@ -1,5 +1,6 @@
 /** The child's stdin, as the writable side of a port sees it. */
 import type { Writable } from 'node:stream';
+import { RexPortError } from '../errors';
 
 export type Callback = (error?: Error | null) => void;
 
@@ -22,6 +23,12 @@ function isInputClosed(error: NodeJS.ErrnoException): boolean {
   return INPUT_CLOSED_CODES.includes(error.code);
 }
 
+/** For bytes that would be lost in silence. */
+function refusal(bytes: number): Error {
+  const sentence = `a redirected program reads its source itself: it takes none of ${bytes} bytes written to its port`;
+  return new RexPortError('ERR_REXPORT_INPUT_CLOSED', sentence);
+}
+
 export class ChildInput {
   /** Bytes that the kernel has taken for the child. */
   bytesWritten = 0;
@@ -32,8 +39,10 @@ export class ChildInput {
 
   readonly #onClosed: () => void;
   readonly #onError: (error: Error) => void;
-  /** undefined until there is a child. */
+  /** undefined until there is a child; null where what it reads does not come from us. */
   #stdin: Writable | null | undefined;
+  /** Our end of its stdin, while another child writes there. */
+  #lent: Writable | undefined;
   /** What came before the child; a Writable hands over the next only after this one's callback. */
   #held: { readonly run: () => void; readonly callback?: Callback } | undefined;
   #isEnding = false;
@@ -45,6 +54,16 @@ export class ChildInput {
   constructor(onClosed: () => void, onError: (error: Error) => void) {
     this.#onClosed = onClosed;
     this.#onError = onError;
+  }
+
+  /** Bytes of all that was written. */
+  get bytesSeen(): number {
+    return this.bytesWritten + this.bytesDropped;
+  }
+
+  /** Whether the child's input does not pass through us, and cannot be counted. */
+  get isBypassed(): boolean {
+    return this.#stdin === null;
   }
 
   /** The child is there: what was held goes to it first. */
@@ -64,7 +83,11 @@ export class ChildInput {
       return;
     }
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (stdin === null || this.isClosed) {
+    if (stdin === null) {
+      callback(bytes === 0 ? null : refusal(bytes));
+      return;
+    }
+    if (this.isClosed) {
       this.bytesDropped += bytes;
       callback();
       return;
@@ -86,6 +109,33 @@ export class ChildInput {
     }
     this.#isEnding = true;
     this.#stdin?.end();
+    // Not `end`, which would also cut off whoever else holds it.
+    this.#lent?.destroy();
+  }
+
+  /**
+   * Another child is to write in our place. We keep a copy open until our own `end`, so that the end of that child is
+   * judged before ours sees the end of its input.
+   * @returns undefined where there is no pipe that nobody has written to
+   */
+  lend(): Writable | undefined {
+    if (!this.#stdin || this.#stdin.destroyed || this.isClosed || this.bytesSeen > 0) return undefined;
+    this.#lent = this.#stdin;
+    this.#stdin = null;
+    return this.#lent;
+  }
+
+  /** Finds out whether the child still takes input from who was lent its stdin: a write of nothing fails where not. */
+  probe(done: () => void): void {
+    const pipe = this.#lent;
+    if (pipe === undefined || pipe.destroyed) {
+      done();
+      return;
+    }
+    pipe.write('', (error) => {
+      if (error) this.#close();
+      done();
+    });
   }
 
   /** There will be no child for what is held. */

@@ -17,7 +17,8 @@ export class ChildOutput {
   readonly #events: ChildOutputEvents;
   /** A descendant that holds stdout after the exit must not keep the reader waiting; one that still prints may. */
   readonly #orphanClock: SilenceClock;
-  #source: Readable | undefined;
+  /** undefined until there is a child; null where what it writes does not come to us. */
+  #source: Readable | null | undefined;
   #isWanted = false;
   #hasExited = false;
 
@@ -26,13 +27,15 @@ export class ChildOutput {
     this.#orphanClock = new SilenceClock(orphanGraceMs, () => this.leave());
   }
 
-  /** @param source null where the child has no stdout pipe */
+  /** Whether the child's output does not pass through us, and cannot be counted. */
+  get isBypassed(): boolean {
+    return this.#source === null;
+  }
+
+  /** @param source null where the child writes elsewhere: it is then done when it has exited */
   attach(source: Readable | null): void {
-    if (source === null) {
-      this.#finish();
-      return;
-    }
     this.#source = source;
+    if (source === null) return;
     source.on('data', (chunk: Buffer) => this.#take(chunk));
     source.once('end', () => this.#finish());
     source.once('close', () => this.#finish());
@@ -50,6 +53,7 @@ export class ChildOutput {
 
   exited(): void {
     this.#hasExited = true;
+    if (this.#source === null) this.#finish();
     this.#watchForOrphans();
   }
 

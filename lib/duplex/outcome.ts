@@ -3,30 +3,77 @@ import type { Duplex } from 'node:stream';
 import { ExitError, InputClosedError } from '../errors';
 import { isSuccess, type ExitStatus } from '../process/exit-status';
 import type { StderrTail } from '../process/stderr-tail';
-import type { ChildInput } from './child-input';
+import type { Callback, ChildInput } from './child-input';
 import type { ChildOutput } from './child-output';
 import type { PortDuplexSettings } from './port-duplex-options';
 
-/** @returns undefined for a success, else what makes the error */
-export function judge(
-  status: ExitStatus,
-  settings: PortDuplexSettings,
-  { isClosed, bytesDropped }: ChildInput,
-  stderr: StderrTail,
-): (() => Error) | undefined {
-  const { command } = settings.child;
-  const isInputError = isClosed && settings.onInputClosed === 'error';
-  const inputError = isInputError ? () => new InputClosedError({ command, bytesDropped }) : undefined;
-  if (isSuccess(status, settings.successCodes)) return inputError;
-  return () => new ExitError({ command, ...status, stderrTail: stderr.text(), cause: inputError?.() });
-}
+export class Outcome {
+  /** Resolves when there is no child any more, or never will be. */
+  readonly exited: Promise<ExitStatus>;
+  /** How the child ended, once it is known whether its reader had left before. */
+  status: ExitStatus | undefined;
+  /** Somebody has asked for bytes, and so gets all of them before a failure. */
+  hasBeenRead = false;
+  /** The reader takes no more: whatever status the child ends with is nobody's business, as in a shell. */
+  hasBeenLeft = false;
 
-/**
- * Whether a failure is raised now: not before the last words are there, and who reads gets every byte first, since
- * `destroy` throws away what is buffered.
- */
-export function isDue(port: Duplex, hasBeenRead: boolean, output: ChildOutput, stderr: StderrTail): boolean {
-  if (!stderr.isDone) return false;
-  const hasReader = hasBeenRead || port.listenerCount('data') + port.listenerCount('readable') > 0;
-  return !hasReader || (output.isDone && port.readableLength === 0);
+  readonly #port: Duplex;
+  readonly #settings: PortDuplexSettings;
+  readonly #input: ChildInput;
+  readonly #output: ChildOutput;
+  readonly #stderr: StderrTail;
+  #resolveExited!: (status: ExitStatus) => void;
+  #acknowledgeFinal: Callback | undefined;
+
+  constructor(port: Duplex, settings: PortDuplexSettings, input: ChildInput, output: ChildOutput, stderr: StderrTail) {
+    this.#port = port;
+    this.#settings = settings;
+    this.#input = input;
+    this.#output = output;
+    this.#stderr = stderr;
+    this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
+  }
+
+  ended(status: ExitStatus): void {
+    this.status = status;
+    this.#resolveExited(status);
+  }
+
+  /** @param acknowledge called once: the child has taken its input, and ended with a success */
+  final(acknowledge: Callback): void {
+    this.#acknowledgeFinal = acknowledge;
+    this.settle();
+  }
+
+  /** To be called after everything that may have made the decision due. */
+  settle(): void {
+    if (this.status === undefined || this.#port.destroyed) return;
+    const failure = this.hasBeenLeft ? undefined : this.#judge(this.status);
+    if (failure === undefined) {
+      this.#acknowledgeFinal?.();
+      this.#acknowledgeFinal = undefined;
+      if (this.#output.isDone) this.#port.push(null);
+    } else if (this.#isDue()) this.#port.destroy(failure());
+  }
+
+  /** @returns undefined for a success, else what makes the error */
+  #judge(status: ExitStatus): (() => Error) | undefined {
+    const { command } = this.#settings.child;
+    const { isClosed, bytesDropped } = this.#input;
+    const isInputError = isClosed && this.#settings.onInputClosed === 'error';
+    const inputError = isInputError ? () => new InputClosedError({ command, bytesDropped }) : undefined;
+    if (isSuccess(status, this.#settings.successCodes)) return inputError;
+    return () => new ExitError({ command, ...status, stderrTail: this.#stderr.text(), cause: inputError?.() });
+  }
+
+  /**
+   * Whether a failure is raised now: not before the last words are there, and who reads gets every byte first, since
+   * `destroy` throws away what is buffered.
+   */
+  #isDue(): boolean {
+    const port = this.#port;
+    if (!this.#stderr.isDone) return false;
+    const hasReader = this.hasBeenRead || port.listenerCount('data') + port.listenerCount('readable') > 0;
+    return !hasReader || (this.#output.isDone && port.readableLength === 0);
+  }
 }

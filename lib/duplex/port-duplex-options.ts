@@ -47,6 +47,12 @@ export interface PortDuplexOptions {
   readonly killTree?: boolean | undefined;
   /** Bytes buffered on either side before back-pressure. Default 64 KiB. */
   readonly highWaterMark?: number | undefined;
+  /**
+   * Gives the child the descriptor of its neighbour where it can, as a shell does for `<`, `>` and `|`: of a fresh fs
+   * stream over a whole file, of another port with `redirect`. The bytes then bypass this process: they are not counted,
+   * no `data` is emitted, and stdout is not watched for descendants that hold it. Default false.
+   */
+  readonly redirect?: boolean | undefined;
 }
 
 export interface PortDuplexSettings {
@@ -58,6 +64,7 @@ export interface PortDuplexSettings {
   readonly onInputClosed: 'discard' | 'error';
   readonly orphanGraceMs: number;
   readonly forceKillAfterMs: number;
+  readonly redirect: boolean;
   /** What the Duplex is told of its two sides; a side without a pipe does not exist. */
   readonly sides: { readonly readable: boolean; readonly writable: boolean; readonly highWaterMark: number };
 }
@@ -90,6 +97,7 @@ export const PORT_DUPLEX_KEYS: readonly (keyof PortDuplexOptions)[] = [
   'forceKillAfterMs',
   'killTree',
   'highWaterMark',
+  'redirect',
 ];
 
 /**
@@ -117,6 +125,7 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
     onInputClosed: oneOf('onInputClosed', options.onInputClosed ?? 'discard', ['discard', 'error']),
     orphanGraceMs: integer('orphanGraceMs', options.orphanGraceMs ?? 150, 0, MAX_DELAY_MS),
     forceKillAfterMs: integer('forceKillAfterMs', options.forceKillAfterMs ?? 5000, 0, MAX_DELAY_MS),
+    redirect: boolean('redirect', options.redirect ?? false),
     sides: { readable: child.stdout === 'pipe', writable: child.stdin === 'pipe', highWaterMark },
   };
 }

@@ -1,5 +1,6 @@
 import type * as node from 'node:stream';
 import { Child } from '../process/child';
+import type { ChildSpec } from '../process/child-spec';
 import { endChild, ladder } from '../process/end-child';
 import { neverStarted, type ExitStatus } from '../process/exit-status';
 import { StderrTail } from '../process/stderr-tail';
@@ -8,10 +9,11 @@ import { ChildInput, type Callback } from './child-input';
 import { ChildOutput } from './child-output';
 import { iterate } from './iterate';
 import { Limits } from './limits';
-import { isDue, judge } from './outcome';
+import { Neighbours } from './neighbours';
+import { Outcome } from './outcome';
 import { checkPortDuplexOptions, checkSignalName } from './port-duplex-options';
 import type { PortDuplexOptions, PortDuplexSettings } from './port-duplex-options';
-import { Upstream } from './upstream';
+import { wire, type Wiring } from './redirect';
 
 /**
  * A program as a stream: what is written goes to its stdin, what is read is its stdout, and the outcome is the truth.
@@ -20,8 +22,7 @@ import { Upstream } from './upstream';
  * - Who reads sees every byte that the program wrote before that error; where nobody reads it comes at once.
  * - The stream is the program's life: destroyed, it ends the program; `close` says that the program is gone.
  * - A program that leaves early with a success (`head`) is a success; what it did not take is dropped.
- *
- * Chunks read are the reader's own; chunks written must not be changed before their callback.
+ * - Chunks read are the reader's own; chunks written must not be changed before their callback.
  *
  * Events besides a Duplex's: `spawn` (); `exit` (exitCode, signal), as on a ChildProcess; `inputclosed` (bytesDropped),
  * once, when it is noticed that the program takes no more; `outputclosed` (), when its stdout ends before it has exited.
@@ -34,14 +35,12 @@ export class PortDuplex extends Duplex {
   readonly #input: ChildInput;
   readonly #output: ChildOutput;
   readonly #stderr: StderrTail;
+  readonly #outcome: Outcome;
   readonly #limits: Limits;
-  #resolveExited!: (status: ExitStatus) => void;
+  readonly #neighbours = new Neighbours(this);
+  readonly #wiring: Wiring;
   #child: Child | undefined;
   #isRef = true;
-  #acknowledgeFinal: Callback | undefined;
-  #hasBeenRead = false;
-  #hasBeenLeft = false;
-  readonly #upstream = new Upstream(this);
 
   /**
    * The program is spawned in the tick after this one. No shell is involved unless you name one.
@@ -53,7 +52,6 @@ export class PortDuplex extends Duplex {
     const settings = checkPortDuplexOptions(command, second, third);
     super(settings.sides);
     this.#settings = settings;
-    this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
     const onError = (error: Error): void => void this.destroy(error);
     this.#input = new ChildInput(() => this.#inputClosed(), onError);
     this.#output = new ChildOutput(settings.orphanGraceMs, {
@@ -61,10 +59,14 @@ export class PortDuplex extends Duplex {
       onDone: () => this.#outputDone(),
       onError,
     });
-    this.#stderr = new StderrTail(settings.stderrTailBytes, settings.orphanGraceMs, () => this.#settle());
+    this.#stderr = new StderrTail(settings.stderrTailBytes, settings.orphanGraceMs, () => this.#outcome.settle());
+    this.#outcome = new Outcome(this, settings, this.#input, this.#output, this.#stderr);
+    this.exited = this.#outcome.exited;
     this.once('end', () => this.#outputEnded());
     this.#limits = new Limits(settings, onError);
-    process.nextTick(() => this.#spawn());
+    const wiringOf = (other: unknown) => (other instanceof PortDuplex ? other.#wiring : undefined);
+    this.#wiring = wire({ stream: this, settings, input: this.#input, neighbours: this.#neighbours, wiringOf });
+    process.nextTick(() => this.#wiring.connect((spec) => this.#spawn(spec)));
   }
 
   /** The program's process number; undefined before `spawn` and where that failed. */
@@ -90,19 +92,23 @@ export class PortDuplex extends Duplex {
     return this.#settings.child.stderr === 'pipe' ? this.#stderr.stream : null;
   }
 
-  /** Bytes that the system has taken for the program's stdin. */
-  get bytesWritten(): number {
-    return this.#input.bytesWritten;
+  /** Bytes that the system has taken for the program's stdin; undefined where they do not come from us. */
+  get bytesWritten(): number | undefined {
+    return this.#input.isBypassed ? undefined : this.#input.bytesWritten;
   }
 
-  /** Bytes that came from the program's stdout. */
-  get bytesRead(): number {
-    return this.#output.bytesRead;
+  /** Bytes that came from the program's stdout; undefined where they do not come to us. */
+  get bytesRead(): number | undefined {
+    return this.#output.isBypassed ? undefined : this.#output.bytesRead;
   }
 
   /** Bytes of the chunks that were written but that the program did not take whole, as far as noticed. */
-  get bytesDropped(): number {
-    return this.#input.bytesDropped;
+  get bytesDropped(): number | undefined {
+    return this.#input.isBypassed ? undefined : this.#input.bytesDropped;
+  }
+
+  override get writableNeedDrain(): boolean {
+    return this.#wiring.isWaiting || super.writableNeedDrain;
   }
 
   /**
@@ -136,11 +142,21 @@ export class PortDuplex extends Duplex {
   }
 
   override read(size?: number): ReturnType<node.Duplex['read']> {
-    if (size !== 0) this.#hasBeenRead = true; // read(0) is the stream's own
+    if (size !== 0) this.#outcome.hasBeenRead = true; // read(0) is the stream's own
     const chunk: unknown = super.read(size);
     // A failure may have waited for the reader to take the last byte.
-    this.#settle();
+    this.#outcome.settle();
     return chunk;
+  }
+
+  override pipe<Sink extends NodeJS.WritableStream>(sink: Sink, options?: { end?: boolean }): Sink {
+    this.#neighbours.sinks.add(sink);
+    return super.pipe(sink, options);
+  }
+
+  override unpipe(sink?: NodeJS.WritableStream): this {
+    this.#neighbours.unpiped(sink);
+    return super.unpipe(sink);
   }
 
   override _read(): void {
@@ -157,9 +173,8 @@ export class PortDuplex extends Duplex {
   }
 
   override _final(callback: Callback): void {
-    this.#acknowledgeFinal = callback;
     this.#input.end();
-    this.#settle();
+    this.#outcome.final(callback);
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
@@ -168,7 +183,7 @@ export class PortDuplex extends Duplex {
     this.#output.discard();
     const done = (): void => {
       this.#stderr.release();
-      this.#resolveExited(this.#child?.status ?? neverStarted);
+      this.#outcome.ended(this.#child?.status ?? neverStarted);
       callback(error);
     };
     const { child, forceKillAfterMs } = this.#settings;
@@ -176,11 +191,11 @@ export class PortDuplex extends Duplex {
     else endChild(this.#child, ladder(child.killSignal, forceKillAfterMs), done);
   }
 
-  #spawn(): void {
+  #spawn(spec: ChildSpec): void {
     if (this.destroyed) return;
-    this.#child = Child.spawn(this.#settings.child, (error) => this.destroy(error));
+    this.#child = Child.spawn(spec, (error) => this.destroy(error));
     if (this.#child === undefined) return;
-    this.#child.onExit((status) => this.#exited(status));
+    this.#child.onExit((status) => this.#wiring.exited(status, () => this.#exited(status)));
     if (!this.#isRef) this.#child.setRef(false);
     this.#limits.childSpawned();
     this.#output.attach(this.#child.stdout);
@@ -194,52 +209,37 @@ export class PortDuplex extends Duplex {
     this.#output.exited();
     this.#stderr.exited();
     this.#tellUpstream();
-    this.#resolveExited(status);
+    this.#outcome.ended(status);
     this.emit('exit', status.exitCode, status.signal);
-    this.#settle();
+    this.#outcome.settle();
   }
 
   #inputClosed(): void {
     if (!this.destroyed) this.emit('inputclosed', this.bytesDropped);
     this.#tellUpstream();
-    this.#settle();
+    this.#outcome.settle();
   }
 
   #outputDone(): void {
     this.#stderr.leave();
-    if (this.#child?.status === undefined && !this.#hasBeenLeft && this.readable) this.emit('outputclosed');
-    this.#settle();
+    if (this.#child?.status === undefined && !this.#outcome.hasBeenLeft && this.readable) this.emit('outputclosed');
+    this.#outcome.settle();
   }
 
   /** A port that nobody writes to is not ended by anybody and never closes: a shared signal must not keep it. */
   #outputEnded(): void {
-    const isUsed = this.#upstream.source ?? this.writableLength + this.bytesWritten + this.bytesDropped > 0;
-    if (!isUsed) this.#limits.release();
+    if (this.#neighbours.sources.size + this.writableLength + this.#input.bytesSeen === 0) this.#limits.release();
   }
 
   /** Another port that feeds nobody else need not go on for a reader that takes no more: what `yes | head` does. */
   #tellUpstream(): void {
-    const { source, isOurs } = this.#upstream;
-    if (source instanceof PortDuplex && isOurs) source.#readerLeft();
+    for (const source of this.#neighbours.feeders) if (source instanceof PortDuplex) source.#readerLeft();
   }
 
-  /** Whatever status the program ends with from now on is nobody's business, as in a shell. */
   #readerLeft(): void {
-    if (this.#child === undefined || this.#child.status !== undefined) return;
-    this.#hasBeenLeft = true;
+    if (this.#child === undefined || this.#outcome.status !== undefined) return;
+    this.#outcome.hasBeenLeft = true;
     this.#output.leave();
-  }
-
-  /** The one place that decides the outcome; called after everything that may have made it due. */
-  #settle(): void {
-    const status = this.#child?.status;
-    if (status === undefined || this.destroyed) return;
-    const failure = this.#hasBeenLeft ? undefined : judge(status, this.#settings, this.#input, this.#stderr);
-    if (failure === undefined) {
-      this.#acknowledgeFinal?.();
-      this.#acknowledgeFinal = undefined;
-      if (this.#output.isDone) this.push(null);
-    } else if (isDue(this, this.#hasBeenRead, this.#output, this.#stderr)) this.destroy(failure());
   }
 
   #setRef(isRef: boolean): this {

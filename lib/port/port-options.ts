@@ -7,7 +7,7 @@ import type { DispatcherSettings } from './dispatcher-events';
 import type { RestartOptions } from './restart-policy';
 
 /** Those of a PortDuplex that a port decides for itself. */
-type Decided = 'stdin' | 'stdout' | 'onInputClosed' | 'timeoutMs' | 'highWaterMark';
+type Decided = 'stdin' | 'stdout' | 'onInputClosed' | 'timeoutMs' | 'highWaterMark' | 'redirect';
 
 type Optional<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 
@@ -52,7 +52,7 @@ export interface PortPoolOptions<Request = Message, Reply = Buffer> extends Port
 const MAX_DELAY_MS = 2 ** 31 - 1;
 /** A busy system takes its time to reap; too short, and it is not known how a child ended that closed its pipes first. */
 const FAREWELL_MS = 1000;
-const DECIDED: readonly string[] = ['stdin', 'stdout', 'onInputClosed', 'timeoutMs', 'highWaterMark'];
+const DECIDED: readonly string[] = ['stdin', 'stdout', 'onInputClosed', 'timeoutMs', 'highWaterMark', 'redirect'];
 const SPAWN_KEYS: readonly string[] = PORT_DUPLEX_KEYS.filter((key) => !DECIDED.includes(key));
 const OWN_KEYS: readonly string[] = [
   'encode',

@@ -1,3 +1,5 @@
+import type { Writable } from 'node:stream';
+
 /** What is to be run, and how: all that a spawn needs, checked and with its defaults. */
 export interface ChildSpec {
   readonly command: string;
@@ -8,8 +10,10 @@ export interface ChildSpec {
   readonly argv0: string | undefined;
   readonly uid: number | undefined;
   readonly gid: number | undefined;
-  readonly stdin: 'pipe' | 'ignore';
-  readonly stdout: 'pipe' | 'ignore';
+  /** A number: a descriptor of ours, of which the child gets a copy. */
+  readonly stdin: 'pipe' | 'ignore' | number;
+  /** A stream: the stdin of another child, of which this one gets a copy. */
+  readonly stdout: 'pipe' | 'ignore' | number | Writable;
   readonly stderr: 'pipe' | 'inherit' | 'ignore';
   readonly killSignal: NodeJS.Signals;
   /** The child leads a process group of its own, and every signal goes to the whole group. */

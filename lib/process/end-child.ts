@@ -11,11 +11,14 @@ export interface Rung {
 /** A child that outlives SIGKILL is not ours to signal (it changed its user) or hangs in the kernel. */
 const GIVE_UP_AFTER_MS = 1000;
 
-/** At once the end of input and `killSignal`, for the stream that was the child's life is gone; SIGKILL if need be. */
+/**
+ * At once `killSignal` and the end of input, for the stream that was the child's life is gone; SIGKILL if need be. In this
+ * order: a child must not take the end of an input that was cut off for the end of all of it.
+ */
 export function ladder(killSignal: NodeJS.Signals, forceKillAfterMs: number): readonly Rung[] {
   return [
-    { step: 'close stdin', waitMs: 0 },
-    { step: killSignal, waitMs: forceKillAfterMs },
+    { step: killSignal, waitMs: 0 },
+    { step: 'close stdin', waitMs: forceKillAfterMs },
     { step: 'SIGKILL', waitMs: 0 },
     { step: 'release pipes', waitMs: GIVE_UP_AFTER_MS },
     { step: 'give up', waitMs: 0 },

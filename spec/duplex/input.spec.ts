@@ -33,7 +33,7 @@ describe('PortDuplex: the input side', () => {
     expect(sink.bytes).to.equal(1);
     expect(drops).to.have.lengthOf(1);
     expect(drops[0]).to.be.greaterThan(0);
-    expect(port.bytesDropped + port.bytesWritten).to.equal(MEGABYTE);
+    expect(port.bytesDropped! + port.bytesWritten!).to.equal(MEGABYTE);
   });
 
   it("rejects after the output when the child closes its input early under onInputClosed: 'error'", async () => {
@@ -84,7 +84,7 @@ describe('PortDuplex: the input side', () => {
     await closed(port);
     expect(performance.now() - exitedAt).to.be.below(1000);
     expect([...calls.values()]).to.deep.equal(Array.from({ length: 16 }, () => 1));
-    expect(port.bytesWritten + port.bytesDropped).to.equal(16 * 65_536);
+    expect(port.bytesWritten! + port.bytesDropped!).to.equal(16 * 65_536);
   });
 
   it('calls a write back that was made before the spawn and destroyed with the port', async () => {

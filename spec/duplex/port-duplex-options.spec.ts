@@ -46,6 +46,7 @@ describe('PortDuplex options: the defaults', () => {
       onInputClosed: 'discard',
       orphanGraceMs: 150,
       forceKillAfterMs: 5000,
+      redirect: false,
       sides: { readable: true, writable: true, highWaterMark: 65_536 },
     });
     const { env, ...others } = child;
@@ -68,7 +69,7 @@ describe('PortDuplex options: the defaults', () => {
   it('stand in for undefined', () => {
     const known = ['cwd', 'env', 'extendEnv', 'argv0', 'uid', 'gid', 'signal', 'timeoutMs', 'successCodes', 'stdin'];
     const more = ['stdout', 'stderr', 'stderrTailBytes', 'onInputClosed', 'orphanGraceMs', 'killSignal'];
-    const rest = ['forceKillAfterMs', 'killTree', 'highWaterMark'];
+    const rest = ['forceKillAfterMs', 'killTree', 'highWaterMark', 'redirect'];
     const unset = Object.fromEntries([...known, ...more, ...rest].map((name) => [name, undefined]));
     expect(check('cat', unset)).to.deep.equal(check('cat'));
   });
@@ -122,7 +123,7 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
       TypeError,
       'expected the options of PortDuplex to be among cwd, env, extendEnv, argv0, uid, gid, signal, timeoutMs, ' +
         'successCodes, stdin, stdout, stderr, stderrTailBytes, onInputClosed, orphanGraceMs, killSignal, ' +
-        'forceKillAfterMs, killTree, highWaterMark, got `timeout`',
+        'forceKillAfterMs, killTree, highWaterMark, redirect, got `timeout`',
     ],
     ['a cwd that is no string', ['cat', { cwd: 7 }], TypeError, 'expected `cwd` to be a path or a file: URL, got 7'],
     ['an empty cwd', ['cat', { cwd: '' }], RangeError, "expected `cwd` to name a directory, got ''"],
@@ -227,6 +228,7 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
       RangeError,
       'expected `highWaterMark` to be an integer from 1 to 1073741824, got 0',
     ],
+    ['redirect', ['cat', { redirect: 'yes' }], TypeError, "expected `redirect` to be true or false, got 'yes'"],
   ];
 
   for (const [title, args, type, message] of wrong) {

@@ -27,13 +27,14 @@ describe('PortDuplex: leaks over time', function () {
 
   // All of them run at the same time, each in a process of its own.
   const scale = (...args: string[]): Promise<Answer> => askProgram<Answer>('scale', args);
-  let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort', Promise<Answer>>;
+  let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort' | 'redirect', Promise<Answer>>;
   before(() => {
     answers = {
       finish: scale('finish', '1000', '20'),
       destroy: scale('destroy', '1000', '20'),
       statuses: scale('statuses', '1000', '50'),
       abort: scale('abort', '100', '100'),
+      redirect: scale('redirect', '1000', '20'),
     };
     return Promise.allSettled(Object.values(answers));
   });
@@ -43,6 +44,11 @@ describe('PortDuplex: leaks over time', function () {
     ['1000 cycles of spawn and finish, 20 at a time,', () => answers.finish, { 'code 0': 1000 }],
     ['1000 cycles of spawn and destroy, 20 at a time,', () => answers.destroy, { SIGTERM: 1000 }],
     ['1000 children that exit with 17, 50 at a time,', () => answers.statuses, { 'ExitError with code 17': 1000 }],
+    [
+      '1000 redirected pipelines, 20 at a time, a third of them aborted,',
+      () => answers.redirect,
+      { success: 667, AbortError: 333 },
+    ],
     ['100 ports that one AbortSignal ends', () => answers.abort, { 'AbortError, SIGTERM': 100 }],
   ];
   for (const [title, answer, outcomes] of lives) {

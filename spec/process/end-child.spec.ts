@@ -1,5 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Child } from '../../lib/process/child';
@@ -39,10 +40,10 @@ async function ready(script: string, others?: Parameters<typeof shell>[1]): Prom
 const ignoresTerm = 'trap "" TERM; echo ready; exec sleep 30';
 
 describe('the ladder', () => {
-  it('is the end of input and the signal at once, SIGKILL after the time, our own pipe ends, and at last no more', () => {
+  it('is the signal and the end of input at once, SIGKILL after the time, our own pipe ends, and at last no more', () => {
     expect(ladder('SIGINT', 300)).to.deep.equal([
-      { step: 'close stdin', waitMs: 0 },
-      { step: 'SIGINT', waitMs: 300 },
+      { step: 'SIGINT', waitMs: 0 },
+      { step: 'close stdin', waitMs: 300 },
       { step: 'SIGKILL', waitMs: 0 },
       { step: 'release pipes', waitMs: 1000 },
       { step: 'give up', waitMs: 0 },
@@ -54,9 +55,20 @@ describe('endChild', () => {
   it('goes no further than a child needs that obeys', async () => {
     const { child } = await ready('trap "exit 7" INT; echo ready; while :; do sleep 0.01; done');
     const { steps, ms } = await end(child, ladder('SIGINT', 5000));
-    expect(steps).to.deep.equal(['close stdin', 'SIGINT']);
+    expect(steps).to.deep.equal(['SIGINT', 'close stdin']);
     expect(child.status).to.include({ exitCode: 7, signal: null });
     expect(ms).to.be.lessThan(1000);
+  });
+
+  it('lets no child take the end of an input that was cut off for the end of all of it, 50 times', async () => {
+    const reader = '$SIG{TERM} = sub { exit 7 }; $| = 1; print "ready\\n"; <STDIN>; exit 0';
+    const run = async (): Promise<void> => {
+      const child = spawnChild('perl', ['-e', reader]);
+      await once(child.stdout as Readable, 'data');
+      await end(child, ladder('SIGTERM', 5000));
+      expect(child.status).to.include({ exitCode: 7 });
+    };
+    for (let round = 0; round < 5; round += 1) await Promise.all(Array.from({ length: 10 }, run));
   });
 
   it('goes no further than the end of input with a ladder that waits there', async () => {
@@ -72,7 +84,7 @@ describe('endChild', () => {
     // a timer of the same length, for a machine that is late itself
     const reference = delay(300).then(() => performance.now() - startedAt);
     const { steps, ms } = await end(child, ladder('SIGTERM', 300));
-    expect(steps).to.deep.equal(['close stdin', 'SIGTERM', 'SIGKILL', 'release pipes']);
+    expect(steps).to.deep.equal(['SIGTERM', 'close stdin', 'SIGKILL', 'release pipes']);
     expect(child.status).to.include({ exitCode: null, signal: 'SIGKILL' });
     expect(ms).to.be.within(299, (await reference) + 100);
   });

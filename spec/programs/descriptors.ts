@@ -13,7 +13,7 @@ const MOST_LEFT = 14;
 /** A port's whole life in a line. */
 async function life(): Promise<string> {
   const events: string[] = [];
-  const port = new PortDuplex('cat');
+  const port = new PortDuplex('cat', { redirect: process.env['SPEC_REDIRECT'] === 'true' });
   port.on('spawn', () => events.push('spawn'));
   port.on('error', (error) => {
     const cause = (error.cause as NodeJS.ErrnoException | undefined)?.code;

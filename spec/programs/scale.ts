@@ -1,9 +1,10 @@
 /**
- * Many ports one after another: `scale.js finish | destroy | statuses | abort COUNT AT_A_TIME`. Prints as JSON what was
+ * Many ports one after another: `scale.js finish | destroy | statuses | abort | redirect COUNT AT_A_TIME`. Prints as JSON what was
  * alive before and after, the outcomes with their counts, and what reached process.
  */
 import { once, getEventListeners, getMaxListeners } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { createReadStream, createWriteStream, readdirSync, readFileSync } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
 
@@ -49,6 +50,12 @@ async function closed(port: PortDuplex): Promise<void> {
   if (!port.closed) await new Promise((resolve) => port.once('close', resolve));
 }
 
+let redirected = 0;
+
+function on(stream: NodeJS.EventEmitter, event: string) {
+  return (listener: () => void): unknown => stream.once(event, listener);
+}
+
 /** One port's life; how it ended. */
 const ways: Record<string, () => Promise<string>> = {
   async finish() {
@@ -78,6 +85,29 @@ const ways: Record<string, () => Promise<string>> = {
     const [error] = await failed;
     await closed(port);
     return `${error.name}, ${port.signalCode}`;
+  },
+  async redirect() {
+    redirected += 1;
+    const isAborted = redirected % 3 === 0;
+    const ports = [
+      new PortDuplex('cat', { redirect: true }),
+      new PortDuplex(isAborted ? 'sleep' : 'head', isAborted ? ['60'] : ['-c', '5'], { redirect: true }),
+    ] as const;
+    const source = createReadStream(__filename);
+    const sink = createWriteStream('/dev/null');
+    const controller = new AbortController();
+    const abort = (): void => controller.abort();
+    // before the files are open, when one is, when one child is there, when both are
+    const moments = [() => process.nextTick(abort), on(source, 'open'), on(ports[1], 'spawn'), on(ports[0], 'spawn')];
+    if (isAborted) moments[redirected % 4]!(abort);
+    const stages = pipeline(source, ...ports, sink, { signal: controller.signal });
+    const outcome = await stages.then(
+      () => 'success',
+      // newer Nodes may tell it of a stage in the middle in this way
+      ({ name, code }: NodeJS.ErrnoException) => (code === 'ERR_STREAM_PREMATURE_CLOSE' ? 'AbortError' : name),
+    );
+    await Promise.all(ports.map(closed));
+    return outcome;
   },
 };
 

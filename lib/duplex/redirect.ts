@@ -1,0 +1,144 @@
+/**
+ * Gives a port's child the descriptors of its neighbours, as a shell does for `<`, `>` and `|`, so that no byte passes
+ * through this process: the file of an fs stream, or the stdin of the port that comes next.
+ *
+ * Who the neighbours are is known when the child is to be spawned; a file must be open by then, and the next port's child
+ * running. So that is waited for, and until then the port asks whoever pipes into it to wait.
+ */
+import type { Duplex, Writable } from 'node:stream';
+import type { ChildSpec } from '../process/child-spec';
+import { isSuccess, type ExitStatus } from '../process/exit-status';
+import type { ChildInput } from './child-input';
+import { descriptorOf, FileSource, isFileSink } from './file-neighbour';
+import type { Neighbours } from './neighbours';
+import type { PortDuplexSettings } from './port-duplex-options';
+
+/** How a port's child comes by its stdin and stdout: by pipes of ours, or redirected. */
+export interface Wiring {
+  /** Whether a neighbour is waited for: nobody is to write before. */
+  readonly isWaiting: boolean;
+  /** Calls back once, now or later, with what the child is to be given. */
+  connect(spawn: (spec: ChildSpec) => void): void;
+  /** Calls back once when all is known that tells why the child has ended. */
+  exited(status: ExitStatus, done: () => void): void;
+}
+
+interface WiredPort {
+  readonly stream: Duplex;
+  readonly settings: PortDuplexSettings;
+  readonly neighbours: Neighbours;
+  readonly input: ChildInput;
+  /** The wiring of another stream, where that is a port. */
+  readonly wiringOf: (stream: unknown) => Wiring | undefined;
+}
+
+export function wire(port: WiredPort): Wiring {
+  if (port.settings.redirect) return new Redirection(port);
+  return { isWaiting: false, connect: (spawn) => spawn(port.settings.child), exited: (_status, done) => done() };
+}
+
+class Redirection implements Wiring {
+  readonly #port: WiredPort;
+  #spawn: ((spec: ChildSpec) => void) | undefined;
+  #hasSpawned = false;
+  #source: FileSource | undefined;
+  /** The port whose child reads what ours writes. */
+  #reader: Redirection | undefined;
+
+  constructor(port: WiredPort) {
+    this.#port = port;
+  }
+
+  get isWaiting(): boolean {
+    return !this.#hasSpawned && !this.#port.stream.destroyed;
+  }
+
+  connect(spawn: (spec: ChildSpec) => void): void {
+    this.#spawn = spawn;
+    const { source } = this.#port.neighbours;
+    if (this.#mayBypass(source)) this.#source = FileSource.of(source);
+    this.#source?.open(
+      () => this.#mayBypass(source),
+      (isLastCall) => (isLastCall ? this.#go() : this.#goWhenReady()),
+    );
+    this.#goWhenReady();
+  }
+
+  /** A reader that has left is the reason for any failure, and nobody's business: it is told by its own port. */
+  exited(status: ExitStatus, done: () => void): void {
+    const isFailure = !isSuccess(status, this.#port.settings.successCodes);
+    if (isFailure && this.#reader) this.#reader.#port.input.probe(done);
+    else done();
+  }
+
+  /** Whether all that the child's stdin gets comes from that stream, and nobody counts it. */
+  #mayBypass(source: unknown): boolean {
+    const { stream, settings, neighbours } = this.#port;
+    const isUntouched = stream.writable && stream.writableLength === 0;
+    return isUntouched && settings.onInputClosed === 'discard' && neighbours.source === source;
+  }
+
+  #goWhenReady(): void {
+    if (!this.isWaiting || this.#source?.isPending) return;
+    const pending = this.#pendingSink();
+    if (pending === undefined) {
+      this.#go();
+      return;
+    }
+    const events = ['open', 'spawn', 'close'];
+    const proceed = (): void => {
+      for (const event of events) pending.removeListener(event, proceed);
+      this.#goWhenReady();
+    };
+    for (const event of events) pending.once(event, proceed);
+  }
+
+  #go(): void {
+    if (!this.isWaiting) return;
+    const { settings, stream } = this.#port;
+    const stdin = this.#source?.descriptor() ?? settings.child.stdin;
+    const stdout = this.#stdout();
+    this.#hasSpawned = true;
+    this.#spawn?.({ ...settings.child, stdin, stdout });
+    // Where more was written than is buffered, the stream says it itself when that is gone.
+    if (!stream.destroyed && !stream.writableNeedDrain) stream.emit('drain');
+  }
+
+  #pendingSink(): NodeJS.WritableStream | undefined {
+    const { sink } = this.#port.neighbours;
+    if (isFileSink(sink)) return sink.pending ? sink : undefined;
+    const next = this.#next();
+    return next?.isWaiting && next.#mayBypass(this.#port.stream) && !next.#waitsFor(this) ? sink : undefined;
+  }
+
+  #stdout(): ChildSpec['stdout'] {
+    const { settings, neighbours, stream } = this.#port;
+    if (settings.child.stdout !== 'pipe') return settings.child.stdout;
+    const next = this.#next();
+    const pipe = next === undefined ? undefined : next.#lend(stream);
+    if (pipe) this.#reader = next;
+    return pipe ?? descriptorOf(neighbours.sink) ?? 'pipe';
+  }
+
+  /** Our end of the child's stdin, for another child to write to. */
+  #lend(to: Duplex): Writable | undefined {
+    return this.#hasSpawned && this.#mayBypass(to) ? this.#port.input.lend() : undefined;
+  }
+
+  /** Ports may be piped in a ring. */
+  #waitsFor(other: Redirection): boolean {
+    const seen = new Set<Redirection>();
+    let next: Redirection | undefined = this.#next();
+    while (next !== undefined && next !== other && !seen.has(next)) {
+      seen.add(next);
+      next = next.#next();
+    }
+    return this === other || next === other;
+  }
+
+  /** The redirection of the port that comes next, where it has one. */
+  #next(): Redirection | undefined {
+    const next = this.#port.wiringOf(this.#port.neighbours.sink);
+    return next instanceof Redirection ? next : undefined;
+  }
+}

@@ -1,0 +1,15 @@
+import { describeRedirected } from '../support/redirected';
+
+// Without child-input and port-duplex-options, which have no port, and scale, which would only repeat itself: it looks for
+// what a thousand ports leave behind, and redirect-scale does that for redirected ones.
+describe('With `redirect: true`, PortDuplex is what it is without:', () => {
+  describeRedirected([
+    'duplex/chain.spec',
+    'duplex/ending.spec',
+    'duplex/input.spec',
+    'duplex/orphans.spec',
+    'duplex/output.spec',
+    'duplex/starting.spec',
+    'duplex/stderr.spec',
+  ]);
+});
