@@ -4,14 +4,19 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import * as imported from 'rexport';
+import * as importedChild from 'rexport/child';
 
-const required = createRequire(import.meta.url)('rexport');
+const require = createRequire(import.meta.url);
+const required = require('rexport');
 const names = Object.keys(required).sort();
 
 assert.ok(names.includes('PortDuplex'), `no PortDuplex among ${names.join(', ') || 'no names at all'}`);
 for (const name of names) {
   assert.equal(imported[name], required[name], `import and require give different values for ${name}`);
 }
+
+assert.equal(importedChild.servePort, required.servePort, 'rexport/child gives another servePort than rexport');
+assert.equal(require('rexport/child').servePort, required.servePort);
 
 const dist = new URL('../dist/', import.meta.url);
 for (const file of readdirSync(dist, { recursive: true })) {

@@ -26,6 +26,7 @@ const values = [
   'UnexpectedReplyError',
   'encodeFrame',
   'json',
+  'servePort',
 ];
 const types = [
   'Codec',
@@ -36,6 +37,7 @@ const types = [
   'LengthPrefixDecoderOptions',
   'LengthPrefixEncoderOptions',
   'Message',
+  'MessageHandler',
   'PortDuplexOptions',
   'PortEvents',
   'PortOptions',
@@ -43,6 +45,7 @@ const types = [
   'RequestOptions',
   'RequestTransform',
   'Restart',
+  'ServePortOptions',
   'TransformOptions',
 ];
 
