@@ -20,6 +20,8 @@ for (const name of names) {
 assert.equal(importedChild.servePort, required.servePort, 'rexport/child gives another servePort than rexport');
 assert.equal(require('rexport/child').servePort, required.servePort);
 
+assert.equal(typeof require('rexport/testing').fakeChild, 'function');
+
 const { bin } = require('rexport/package.json');
 const usage = execFileSync(process.execPath, [fileURLToPath(new URL(`../${bin.rexport}`, import.meta.url)), '--help']);
 assert.match(String(usage), /^usage: rexport check /);

@@ -10,9 +10,9 @@ import { PortServer, type MessageHandler, type ServerSettings } from './port-ser
 export type { MessageHandler };
 
 export interface ServePortOptions extends FrameFormat {
-  /** Where messages come from; together with `output`. Default: this process's stdin. */
+  /** Where messages come from; together with `output`. Destroyed in the end. Default: this process's stdin. */
   readonly input?: Readable | undefined;
-  /** Where replies go; ended after the last one, destroyed after a failure. Default: this process's stdout. */
+  /** Where replies go; ended after the last one. Default: this process's stdout. */
   readonly output?: Writable | undefined;
   /** How many messages are with the handler at a time. Replies keep the order of the messages. Default 1. */
   readonly concurrency?: number | undefined;
@@ -38,7 +38,7 @@ const OWN_KEYS = ['input', 'output', 'concurrency', 'onError', 'signal'] as cons
  * that inherits stdout), cannot be caught.
  *
  * Without `onError` a throw of the handler is written to stderr and ends this process with code 1, after the replies to
- * the messages before it. With streams of your own the promise rejects with it instead, and the streams are destroyed.
+ * the messages before it. With streams of your own the promise rejects with it instead.
  * The same holds for an input that is no frames, or ends inside one.
  *
  * The process ends with its host: by itself at the end of its input, when nothing else keeps it; by force within a second
@@ -51,14 +51,7 @@ export function servePort(handler: MessageHandler, options: ServePortOptions = {
   const { settings, input, output, signal } = check(handler, options);
   if (input !== undefined && output !== undefined) {
     const server = new PortServer(settings, input, { output, write: output.write.bind(output) });
-    return serve(server, signal).then(
-      () => end(input, output),
-      (error: unknown) => {
-        output.destroy();
-        input.destroy();
-        throw error;
-      },
-    );
+    return serve(server, signal).finally(() => end(input, output));
   }
   const server = new PortServer(settings, process.stdin, takeStdout());
   const watch = watchParent(server);

@@ -3,6 +3,7 @@ import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/fo
 import type { Message } from '../framing/frame-writer';
 import { integer, oneOf, refuseUnknown, shown } from '../options';
 import type { DispatcherSettings } from './dispatcher';
+import { OPEN_CHILD, type OpenChild } from './open-child';
 import type { RestartOptions } from './restart-policy';
 
 /** Those of a PortDuplex that a port decides for itself. */
@@ -37,6 +38,8 @@ export interface PortOptions<Request = Message, Reply = Buffer>
   readonly maxAgeMs?: number | undefined;
   /** The longest silence, in milliseconds, that `close()` bears, before and after the end of the input. Default 5000. */
   readonly closeTimeoutMs?: number | undefined;
+  /** @internal */
+  readonly [OPEN_CHILD]?: OpenChild | undefined;
 }
 
 const MAX_DELAY_MS = 2 ** 31 - 1;
@@ -88,6 +91,7 @@ export function checkPortOptions<Request, Reply>(
     format,
     successCodes: checked.successCodes,
     farewellMs: FAREWELL_MS,
+    open: options[OPEN_CHILD],
     size: 1,
     maxInFlight: integer('maxInFlight', options.maxInFlight ?? 1, 1, Number.MAX_SAFE_INTEGER),
     maxQueue: maxQueue === Infinity ? maxQueue : integer('maxQueue', maxQueue, 0, Number.MAX_SAFE_INTEGER),

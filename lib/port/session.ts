@@ -5,6 +5,7 @@ import { FrameParser } from '../framing/frame-parser';
 import { FrameWriter } from '../framing/frame-writer';
 import { withTruncation } from './after-death';
 import { InFlight } from './in-flight';
+import type { OpenedChild } from './open-child';
 import { UnexpectedReplyError } from './port-errors';
 import type { EndKind, SessionEvents, SessionSettings } from './session-events';
 import type { Request, RequestHolder, RequestPhase } from './request';
@@ -18,7 +19,7 @@ export class Session implements RequestHolder {
 
   readonly #settings: SessionSettings;
   readonly #events: SessionEvents;
-  readonly #port: PortDuplex;
+  readonly #port: OpenedChild;
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
   readonly #inFlight = new InFlight();
@@ -38,7 +39,8 @@ export class Session implements RequestHolder {
     this.#writer = new FrameWriter(settings.format);
     const { command, args, spawnOptions } = settings;
     // No exit code is a success here: how the child ended is told by one event, whatever it was.
-    const port = new PortDuplex(command, args, { ...spawnOptions, successCodes: [] }).unref();
+    const port: OpenedChild =
+      settings.open?.(settings) ?? new PortDuplex(command, args, { ...spawnOptions, successCodes: [] }).unref();
     this.#port = port;
     this.closed = new Promise((resolve) => port.once('close', resolve));
     port.on('data', (chunk: Buffer) => this.#take(chunk));

@@ -211,7 +211,7 @@ describe('servePort over any pair of streams', () => {
   });
 
   describe('failures', () => {
-    it('reject with what the handler threw, after the replies before it, and destroy both streams', async () => {
+    it('reject with what the handler threw, after the replies before it, which ends both streams', async () => {
       const thrown = new Error('cannot bear it');
       const { input, output, send, done } = serving((message) => {
         if (String(message) === 'bad') throw thrown;
@@ -222,7 +222,7 @@ describe('servePort over any pair of streams', () => {
       send('one', 'bad', 'two');
       expect(await rejection(done)).to.equal(thrown);
       expect(texts(parse(chunks))).to.deep.equal(['one']);
-      expect([input.destroyed, output.destroyed]).to.deep.equal([true, true]);
+      expect([input.destroyed, output.writableFinished]).to.deep.equal([true, true]);
     });
 
     it('of a message behind one that is still with the handler wait for its reply', async () => {
