@@ -49,7 +49,7 @@ export function judge(
   const before = replies.slice(0, good).reduce((sum, reply) => sum + packet + reply.length, 0);
   const bytes = run.bytes.subarray(before);
   const came = [
-    ...(good > 0 ? [count(good, 'right reply').replace('replys', 'replies')] : []),
+    ...(good > 0 ? [count(good, 'right reply', 'right replies')] : []),
     ...(bytes.length > 0 || run.status === undefined ? [shownBytes(bytes)] : []),
     ...ending(run),
   ].join(', then ');

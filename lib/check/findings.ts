@@ -137,6 +137,6 @@ export function shownBytes(bytes: Buffer): string {
   return bytes.length > SHOWN_BYTES ? `${shown.join(' ')} ... (${count(bytes.length, 'byte')})` : shown.join(' ');
 }
 
-export function count(number: number, noun: string): string {
-  return `${number.toLocaleString('en')} ${noun}${number === 1 ? '' : 's'}`;
+export function count(number: number, noun: string, nouns = `${noun}s`): string {
+  return `${number.toLocaleString('en')} ${number === 1 ? noun : nouns}`;
 }

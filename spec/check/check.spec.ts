@@ -5,8 +5,10 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { check, type Row } from '../../lib/check/check';
 import type { Program } from '../../lib/check/conversation';
+import { lines } from '../../lib/check/report';
 import { program } from '../support/ports';
 import { programPath } from '../support/programs';
+import { readme } from '../support/readme';
 
 const CASE_NAMES = [
   'no message',
@@ -138,6 +140,11 @@ describe('rexport check on programs that break the protocol', () => {
   for (const [way, found] of others) {
     it(`${way}: ${found}`, async () => expect(failures(await results.get(`${way} 4`)!)).to.include(found));
   }
+
+  it('the README shows what is printed', async () => {
+    const rows = (await results.get('no-flush 4')!).slice(0, 3);
+    expect(readme).to.include(rows.map(lines).join('\n').replace('2000 ms', '5000 ms'));
+  });
 
   it('nothing more is run once a program does not answer, or answers only once', async () => {
     const rows = await results.get('stops-after-first 4')!;

@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { encodeFrame, servePort, type MessageHandler, type ServePortOptions } from '../../lib';
 import { FORMATS, cutEvery, frames, parse, pattern, texts, thrownBy } from '../support/frames';
 import { ProcessEvents } from '../support/process-events';
+import { tableUnder } from '../support/readme';
 import { rejection } from '../support/streams';
 
 const KIB = 1024;
@@ -378,6 +379,15 @@ describe('servePort over any pair of streams', () => {
   });
 
   describe('arguments', () => {
+    it('are all in the README', () => {
+      const named = tableUnder('Options of servePort').rows.flatMap(([names = '']) =>
+        names.replaceAll('`', '').split(', '),
+      );
+      const { message } = thrownBy(() => servePort(upper, { 'no option': 1 } as object)) as Error;
+      expect(named.map((name) => ` ${name},`).filter((name) => !message.includes(name))).to.deep.equal([]);
+      expect(named).to.have.length(5);
+    });
+
     const input = new PassThrough();
     const wrong: [unknown, unknown, string][] = [
       ['no function', {}, "expected the handler to be a function, got 'no function'"],

@@ -4,6 +4,7 @@
  *   later MS TEXT   answers TEXT, MS milliseconds later
  *   bytes N         answers N bytes
  *   print TEXT      prints TEXT to stdout in every way there is, then answers TEXT
+ *   flood N         pipes N MiB to stdout, then answers
  *   throw TEXT      throws an Error with TEXT
  *   nothing         returns undefined
  *   never           does not answer
@@ -38,10 +39,15 @@ async function answer(message: Buffer): Promise<string | Buffer> {
       await delay(Number(words[0]));
       return words.slice(1).join(' ');
     case 'bytes':
+      // What is garbage must not be taken for what waits.
+      (globalThis as { gc?: () => void }).gc?.();
       return Buffer.alloc(Number(rest), 'x');
     case 'print':
       await print(rest);
       return rest;
+    case 'flood':
+      await pipeline(Readable.from(Array<Buffer>(Number(rest)).fill(Buffer.alloc(1 << 20, '.'))), held);
+      return 'flooded';
     case 'throw':
       throw new Error(rest);
     case 'nothing':
