@@ -97,6 +97,15 @@ describe('a servePort child', () => {
     expect(await stderr).to.equal('');
   });
 
+  it('leaves when its signal fires, after the reply that it owes, though its input is open', async () => {
+    const child = startServed();
+    const exited = once(child, 'exit');
+    child.stdin.on('error', () => undefined).write(frames(['stop', 'echo never']));
+    const chunks = (await child.stdout.toArray()) as Buffer[];
+    expect(texts(parse(chunks))).to.deep.equal(['stopped']);
+    expect(await exited).to.deep.equal([0, null]);
+  });
+
   it('writes what a handler threw to stderr and exits with code 1, after the replies before it', async () => {
     await using port = served({ maxInFlight: 8 }, '8');
     const before = ask(port, 'later 30 before');

@@ -49,6 +49,7 @@ describe('Port options: the defaults', () => {
       format: {},
       successCodes: [0],
       farewellMs: 1000,
+      open: undefined,
       size: 1,
       maxInFlight: 1,
       maxQueue: Infinity,

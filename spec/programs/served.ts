@@ -9,6 +9,7 @@
  *   nothing         returns undefined
  *   never           does not answer
  *   keep            sets a timer that keeps this process, answers nothing
+ *   stop            fires the signal, then answers
  *   pid             answers the number of this process
  *   peak            answers by how many bytes the resident set was ever above its level at the start
  */
@@ -18,6 +19,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { servePort } from '../../lib/child/serve-port';
 
 const { stdout: held } = process;
+const stop = new AbortController();
 const atStart = process.memoryUsage.rss();
 
 async function print(text: string): Promise<void> {
@@ -57,6 +59,9 @@ async function answer(message: Buffer): Promise<string | Buffer> {
     case 'keep':
       setTimeout(() => undefined, 30_000);
       return '';
+    case 'stop':
+      stop.abort();
+      return 'stopped';
     case 'pid':
       return String(process.pid);
     case 'peak':
@@ -67,4 +72,8 @@ async function answer(message: Buffer): Promise<string | Buffer> {
 }
 
 const [concurrency = '1', packet = '4'] = process.argv.slice(2);
-void servePort(answer, { concurrency: Number(concurrency), packet: Number(packet) as 1 | 2 | 4 });
+void servePort(answer, {
+  concurrency: Number(concurrency),
+  packet: Number(packet) as 1 | 2 | 4,
+  signal: stop.signal,
+});
