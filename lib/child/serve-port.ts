@@ -53,11 +53,16 @@ export function servePort(handler: MessageHandler, options: ServePortOptions = {
     const server = new PortServer(settings, input, { output, write: output.write.bind(output) });
     return serve(server, signal).finally(() => end(input, output));
   }
-  const server = new PortServer(settings, process.stdin, takeStdout());
+  const stdin: Readable & { unref?(): unknown } = process.stdin;
+  const server = new PortServer(settings, stdin, takeStdout());
   const watch = watchParent(server);
   return serve(server, signal).then(
-    // It goes on watching, for whatever else may keep this process.
-    () => void watch.unref(),
+    () => {
+      // Paused, it still reads ahead, and so keeps this process; a file has nothing to be unref'ed.
+      stdin.unref?.();
+      // It goes on watching, for whatever else may keep this process.
+      watch.unref();
+    },
     (error: unknown) => new Promise(() => leaveWithError(error)),
   );
 }
