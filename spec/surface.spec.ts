@@ -27,6 +27,7 @@ const values = [
   'UnexpectedReplyError',
   'encodeFrame',
   'json',
+  'servePort',
 ];
 const types = [
   'Codec',
@@ -41,6 +42,7 @@ const types = [
   'LengthPrefixDecoderOptions',
   'LengthPrefixEncoderOptions',
   'Message',
+  'MessageHandler',
   'PortDuplexOptions',
   'PortEvents',
   'PortOptions',
@@ -50,6 +52,7 @@ const types = [
   'RequestOptions',
   'RequestTransform',
   'Restart',
+  'ServePortOptions',
   'TransformOptions',
 ];
 

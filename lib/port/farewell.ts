@@ -1,5 +1,5 @@
 /** The time between a closed pipe, mostly the first sign of a death, and the exit, which says how the child ended. */
-import type { PortDuplex } from '../duplex/port-duplex';
+import type { OpenedChild } from './open-child';
 
 export interface FarewellEvents {
   /** The child closed a pipe: it serves no more. */
@@ -14,7 +14,7 @@ export class Farewell {
   #timer: NodeJS.Timeout | undefined;
 
   /** @param ms how long a child is given: a busy system takes its time between closing the pipes of one and reaping it */
-  constructor(port: PortDuplex, ms: number, events: FarewellEvents) {
+  constructor(port: OpenedChild, ms: number, events: FarewellEvents) {
     const expire = (): void => {
       // Where the event loop was blocked, the exit may lie there unseen: it is in the poll phase, which comes before this.
       setImmediate(() => {

@@ -4,6 +4,7 @@ import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/fo
 import type { Message } from '../framing/frame-writer';
 import { integer, oneOf, refuseUnknown, shown } from '../options';
 import type { DispatcherSettings } from './dispatcher-events';
+import { OPEN_CHILD, type OpenChild } from './open-child';
 import type { RestartOptions } from './restart-policy';
 
 /** Those of a PortDuplex that a port decides for itself. */
@@ -38,6 +39,8 @@ export interface PortOptions<Request = Message, Reply = Buffer>
   readonly maxAgeMs?: number | undefined;
   /** The longest silence, in milliseconds, that `close()` bears, before and after the end of the input. Default 5000. */
   readonly closeTimeoutMs?: number | undefined;
+  /** @internal */
+  readonly [OPEN_CHILD]?: OpenChild | undefined;
 }
 
 export interface PortPoolOptions<Request = Message, Reply = Buffer> extends PortOptions<Request, Reply> {
@@ -145,6 +148,7 @@ function check<Request, Reply>(
     format,
     successCodes: checked.successCodes,
     farewellMs: FAREWELL_MS,
+    open: options[OPEN_CHILD],
     size: 1,
     minSize: 1,
     idleTimeoutMs: undefined,

@@ -2,6 +2,7 @@
 import type { PortDuplexOptions } from '../duplex/port-duplex-options';
 import type { FrameFormat } from '../framing/format';
 import type { ExitStatus } from '../process/exit-status';
+import type { OpenChild } from './open-child';
 import type { Request } from './request';
 
 export interface SessionSettings {
@@ -14,6 +15,8 @@ export interface SessionSettings {
   readonly closeTimeoutMs: number;
   /** How long a child that closed one of its pipes is given to exit, so that it can be said how it ended. */
   readonly farewellMs: number;
+  /** Default: the program is spawned. */
+  readonly open?: OpenChild | undefined;
 }
 
 /**

@@ -6,6 +6,7 @@ import { FrameWriter } from '../framing/frame-writer';
 import { withTruncation } from './after-death';
 import { Farewell } from './farewell';
 import { InFlight } from './in-flight';
+import type { OpenedChild } from './open-child';
 import { UnexpectedReplyError } from './port-errors';
 import type { EndKind, SessionEvents, SessionSettings } from './session-events';
 import type { Request, RequestHolder, RequestPhase } from './request';
@@ -19,7 +20,7 @@ export class Session implements RequestHolder {
 
   readonly #settings: SessionSettings;
   readonly #events: SessionEvents;
-  readonly #port: PortDuplex;
+  readonly #port: OpenedChild;
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
   readonly #inFlight = new InFlight();
@@ -40,7 +41,8 @@ export class Session implements RequestHolder {
     this.#writer = new FrameWriter(settings.format);
     const { command, args, spawnOptions } = settings;
     // No exit code is a success here: how the child ended is told by one event, whatever it was.
-    const port = new PortDuplex(command, args, { ...spawnOptions, successCodes: [] }).unref();
+    const port: OpenedChild =
+      settings.open?.(settings) ?? new PortDuplex(command, args, { ...spawnOptions, successCodes: [] }).unref();
     this.#port = port;
     this.closed = new Promise((resolve) => port.once('close', resolve));
     port.on('data', (chunk: Buffer) => this.#take(chunk));
@@ -70,11 +72,11 @@ export class Session implements RequestHolder {
 
   /** Bytes to the child and from it, prefixes included. */
   get bytesWritten(): number {
-    return this.#port.bytesWritten;
+    return this.#port.bytesWritten ?? 0;
   }
 
   get bytesRead(): number {
-    return this.#port.bytesRead;
+    return this.#port.bytesRead ?? 0;
   }
 
   /** Whether the child has shown that it is well: it has answered, or lived for so long. */
@@ -218,7 +220,7 @@ export class Session implements RequestHolder {
   #livesOn(hasClosedOutput: boolean): void {
     const { command } = this.#settings;
     if (hasClosedOutput) this.end('misbehaved', this.#endedFor('it closed its output'));
-    else this.end('misbehaved', new InputClosedError({ command, bytesDropped: this.#port.bytesDropped }));
+    else this.end('misbehaved', new InputClosedError({ command, bytesDropped: this.#port.bytesDropped ?? 0 }));
   }
 
   #died(error: Error): void {

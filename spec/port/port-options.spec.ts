@@ -48,6 +48,7 @@ describe('Port options: the defaults', () => {
       format: {},
       successCodes: [0],
       farewellMs: 1000,
+      open: undefined,
       size: 1,
       minSize: 1,
       idleTimeoutMs: undefined,

@@ -1,6 +1,7 @@
 /**
- * Runs the programs of spec/programs, each in a Node of its own. lib and they are compiled once, without a look at the
- * types, into a folder outside the repository: so one starts in the time of a bare Node, and several can run at a time.
+ * Runs the programs of spec/programs, each in a Node of its own. lib, they and examples/children are compiled once,
+ * without a look at the types, into a folder outside the repository: so one starts in the time of a bare Node, and
+ * several can run at a time.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,7 @@ function compile(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'rexport-programs-'));
   symlinkSync(path.join(repository, 'node_modules'), path.join(folder, 'node_modules'));
   const compilerOptions = { module: ts.ModuleKind.Node20, target: ts.ScriptTarget.ES2022, inlineSourceMap: true };
-  for (const room of ['lib', path.join('spec', 'programs')]) {
+  for (const room of ['lib', path.join('spec', 'programs'), path.join('examples', 'children')]) {
     for (const name of readdirSync(path.join(repository, room), { recursive: true, encoding: 'utf8' })) {
       if (!name.endsWith('.ts')) continue;
       const source = path.join(repository, room, name);

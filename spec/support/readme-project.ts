@@ -8,6 +8,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import ts from 'typescript';
+import manifest from '../../package.json';
 import { programPath } from './programs';
 import type { Block } from './readme';
 
@@ -17,6 +18,12 @@ export interface Run {
   readonly stderr: string;
 }
 
+/** What package.json exports, as files of lib without their ending. */
+const entries = Object.fromEntries(
+  Object.entries(manifest.exports).flatMap(([name, target]) =>
+    typeof target === 'string' ? [] : [[name, target.default.replace(/^\.\/dist\/(.*)\.js$/, '$1')]],
+  ),
+);
 const repository = path.join(__dirname, '..', '..');
 const log = `12:00:01 INFO start
 12:00:02 ERROR disk full
@@ -33,7 +40,11 @@ export class ReadmeProject {
   constructor(blocks: readonly Block[]) {
     const modules = path.join(this.#folder, 'node_modules');
     mkdirSync(path.join(modules, 'rexport'), { recursive: true });
-    writeFileSync(path.join(modules, 'rexport', 'package.json'), '{ "name": "rexport", "main": "lib/index.js" }');
+    const exported = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, `./lib/${file}.js`]));
+    writeFileSync(
+      path.join(modules, 'rexport', 'package.json'),
+      JSON.stringify({ name: 'rexport', exports: exported }),
+    );
     // The programs have lib compiled already.
     symlinkSync(path.resolve(programPath('outcomes'), '../../../lib'), path.join(modules, 'rexport', 'lib'));
     symlinkSync(path.join(repository, 'node_modules', 'cli-progress'), path.join(modules, 'cli-progress'));
@@ -77,7 +88,16 @@ export class ReadmeProject {
       ts.readConfigFile(path.join(repository, 'tsconfig.json'), (file) => readFileSync(file, 'utf8')).config,
       ts.sys,
       repository,
-      { noEmit: false, outDir: this.#folder, paths: { rexport: [path.join(repository, 'lib', 'index.ts')] } },
+      {
+        noEmit: false,
+        outDir: this.#folder,
+        paths: Object.fromEntries(
+          Object.entries(entries).map(([name, file]) => [
+            path.posix.join('rexport', name),
+            [path.join(repository, 'lib', `${file}.ts`)],
+          ]),
+        ),
+      },
     );
     const sources = new Map(blocks.map((block) => [path.join(repository, `${fileName(block)}.mts`), block]));
     const host = ts.createCompilerHost(options);

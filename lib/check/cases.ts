@@ -1,0 +1,231 @@
+/** What a program is put through. Each case has a run of the program to itself. */
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { encodeFrame } from '../framing/frame-writer';
+import { Conversation, type Program } from './conversation';
+import { echo, ending, judge, patterned, type Exchange, type Suspicion } from './exchange';
+import { whySilent } from './experiments';
+import { count, finding, type Diagnosis, type Finding, shownBytes } from './findings';
+
+/** What a case is done with. */
+export interface Subject {
+  readonly program: Program;
+  /** Used in turn. */
+  readonly exchanges: readonly Exchange[];
+}
+
+/** What came, in a few words, of a program that did well; or what was wrong. */
+export type Outcome = string | Finding;
+
+export interface Case {
+  readonly name: string;
+  /** Only an echo can be asked this. */
+  readonly needsEcho?: true;
+  /** When it fails the others would only fail with it. */
+  readonly isFirst?: true;
+  /** Why it makes no sense for this program. */
+  readonly leftOut?: (program: Program) => string | undefined;
+  readonly run: (subject: Subject) => Promise<Outcome>;
+}
+
+const KIB = 1024;
+const BORDERS = [1, 127, 128, 255, 256, 4095, 4096, 4097, 8192, 32767, 32768, 65535, 65536, 65537, 131_072, 1024 * KIB];
+const LARGE_BYTES = 8 * KIB * KIB;
+const DRIP_MS = 2;
+/** Inside the length, and inside the message. */
+const LONG_DRIP_MS = 100;
+/** What one reply does not tell enough about. */
+const UNCLEAR: readonly Diagnosis[] = ['silent', 'short-read', 'wrong-reply'];
+
+function take({ exchanges }: Subject, number: number): Exchange[] {
+  return Array.from({ length: Math.ceil(number / exchanges.length) }, () => exchanges)
+    .flat()
+    .slice(0, number);
+}
+
+/** Sends, waits for as many replies, and judges them. */
+async function exchange(
+  { program }: Subject,
+  exchanges: readonly Exchange[],
+  sent: string,
+  suspicion: Suspicion,
+  send = (run: Conversation): unknown => run.send(...exchanges.map(({ request }) => request)),
+): Promise<Outcome> {
+  await using run = new Conversation(program);
+  await send(run);
+  await run.awaitReplies(exchanges.length);
+  const number = exchanges.length === 1 ? 'the reply' : `${exchanges.length} replies, in order`;
+  return judge(program, run, exchanges, sent, suspicion) ?? number;
+}
+
+async function noMessage({ program }: Subject): Promise<Outcome> {
+  await using run = new Conversation(program);
+  run.endInput();
+  const sent = 'no message, and the end of the input';
+  const status = await run.awaitExit();
+  const came = [...(run.bytes.length > 0 ? [shownBytes(run.bytes)] : []), ...ending(run)].join(', then ') || 'nothing';
+  if (run.bytes.length > 0) return finding('print-on-stdout', sent, came);
+  if (status === undefined) return finding('no-exit', sent, `no exit in ${program.timeoutMs} ms`);
+  return status.exitCode === 0 ? 'no byte, exit code 0' : finding('fails-at-end', sent, came);
+}
+
+async function oneMessage(subject: Subject): Promise<Outcome> {
+  const { program } = subject;
+  const [first] = take(subject, 1) as [Exchange];
+  const sent = shownBytes(encodeFrame(first.request, { packet: program.packet }));
+  await using run = new Conversation(program);
+  run.send(first.request);
+  await run.awaitReplies(1);
+  const verdict = judge(program, run, [first], sent, { missing: 'silent' });
+  if (verdict === undefined) return 'the reply';
+  if (!UNCLEAR.includes(verdict.diagnosis)) return verdict;
+  const came = run.bytes.length > 0 ? verdict.came : `nothing in ${program.timeoutMs} ms`;
+  const found = await whySilent(program, first.request, first.expected);
+  if (found === undefined) return finding(verdict.diagnosis, sent, came);
+  return finding(found.diagnosis, sent, `${came}; ${found.evidence}`);
+}
+
+async function oneAfterAnother(subject: Subject): Promise<Outcome> {
+  const exchanges = take(subject, 5);
+  const sent = '5 messages, each after the reply to the one before';
+  const suspicion = { missing: 'stops-after-first', ended: 'stops-after-first' } as const;
+  return exchange(subject, exchanges, sent, suspicion, async (run) => {
+    for (const [n, { request }] of exchanges.entries()) {
+      run.send(request);
+      if (!(await run.awaitReplies(n + 1))) return;
+    }
+  });
+}
+
+async function byteByByte(subject: Subject): Promise<Outcome> {
+  const { packet } = subject.program;
+  const exchanges = take(subject, 2) as [Exchange, Exchange];
+  const [first, second] = exchanges;
+  const suspicion = { missing: 'short-read', ended: 'short-read', isSure: true } as const;
+  return exchange(subject, exchanges, 'a message a byte at a time, after a whole one', suspicion, async (run) => {
+    // A program that is still coming up would find all bytes together.
+    run.send(first.request);
+    await run.awaitReplies(1);
+    for (const [at, byte] of encodeFrame(second.request, { packet }).entries()) {
+      run.sendBytes(Buffer.of(byte));
+      await delay(at === 0 || at === packet ? LONG_DRIP_MS : DRIP_MS);
+    }
+  });
+}
+
+async function inOneWrite(subject: Subject): Promise<Outcome> {
+  const suspicion = { missing: 'one-read-one-message', ended: 'one-read-one-message', isSure: true } as const;
+  return exchange(subject, take(subject, 20), '20 messages in one write', suspicion);
+}
+
+async function pipelined(subject: Subject): Promise<Outcome> {
+  const exchanges = take(subject, 100);
+  const sent = '100 messages, one write each, without waiting for replies';
+  const suspicion = { missing: 'one-read-one-message', ended: 'one-read-one-message' } as const;
+  return exchange(subject, exchanges, sent, suspicion, (run) => {
+    for (const { request } of exchanges) run.send(request);
+  });
+}
+
+async function emptyMessage(subject: Subject): Promise<Outcome> {
+  const suspicion = { missing: 'empty-message', ended: 'empty-message', isSure: true } as const;
+  return exchange(
+    subject,
+    [echo('before'), echo(''), echo('behind')],
+    'an empty message between two others',
+    suspicion,
+  );
+}
+
+async function everyByte(subject: Subject): Promise<Outcome> {
+  const every = patterned(Math.min(256, 256 ** subject.program.packet - 1));
+  return exchange(subject, [echo(every)], 'a message with every value of a byte', { missing: 'text-mode' });
+}
+
+async function sizes(subject: Subject): Promise<Outcome> {
+  const { program } = subject;
+  await using run = new Conversation(program);
+  const done: Exchange[] = [];
+  const borders = BORDERS.filter((bytes) => bytes < 256 ** program.packet);
+  for (const bytes of borders) {
+    const next = echo(patterned(bytes));
+    done.push(next);
+    run.send(next.request);
+    await run.awaitReplies(done.length);
+    const isSignBit = bytes === 2 ** (8 * program.packet - 1);
+    const missing = isSignBit ? 'signed-length' : 'size-limit';
+    const sent = `a message of ${count(bytes, 'byte')}, after smaller ones`;
+    const wrong = judge(program, run, done, sent, { missing, ended: missing });
+    if (wrong !== undefined) return wrong;
+  }
+  return `replies of 1 to ${count(Math.max(...borders), 'byte')}`;
+}
+
+async function largeMessage(subject: Subject): Promise<Outcome> {
+  const { program } = subject;
+  await using run = new Conversation(program);
+  const large = echo(patterned(LARGE_BYTES));
+  run.send(large.request);
+  await run.awaitReplies(1);
+  const sent = 'a message of 8 MiB';
+  const verdict = judge(program, run, [large], sent, { missing: 'size-limit', ended: 'size-limit' });
+  return verdict ?? `the reply${peakMemory(run.pid)}`;
+}
+
+/** Where the system tells it. */
+function peakMemory(pid: number | undefined): string {
+  try {
+    const peak = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+    return peak === undefined ? '' : `; the program took ${Math.round(Number(peak) / KIB)} MiB of memory at most`;
+  } catch {
+    return '';
+  }
+}
+
+async function endOfInput(subject: Subject): Promise<Outcome> {
+  const { program } = subject;
+  await using run = new Conversation(program);
+  const exchanges = take(subject, 3);
+  run.send(...exchanges.map(({ request }) => request));
+  run.endInput();
+  const sent = '3 messages, and right behind them the end of the input';
+  const status = await run.awaitExit();
+  const wrong = judge(program, run, exchanges, sent, { missing: 'drops-at-end', ended: 'drops-at-end' });
+  if (wrong !== undefined) return wrong;
+  if (status === undefined) return finding('no-exit', sent, `3 right replies, and no exit in ${program.timeoutMs} ms`);
+  if (status.exitCode !== 0) return finding('fails-at-end', sent, `3 right replies, then ${ending(run).join()}`);
+  return '3 replies, exit code 0';
+}
+
+/** It is there to be read, and to show that it harms nothing. */
+async function noise(subject: Subject): Promise<Outcome> {
+  const { program } = subject;
+  await using run = new Conversation(program);
+  const [one] = take(subject, 1) as [Exchange];
+  run.send(one.request);
+  await run.awaitReplies(1);
+  run.endInput();
+  await run.awaitExit();
+  const lines = run.stderr.trim() === '' ? [] : run.stderr.trim().split('\n');
+  return lines.length === 0 ? 'nothing' : `${count(lines.length, 'line')}, harmless there: ${lines[0]}`;
+}
+
+export const CASES: readonly Case[] = [
+  { name: 'no message', run: noMessage },
+  { name: 'one message', isFirst: true, run: oneMessage },
+  { name: 'one after another', isFirst: true, run: oneAfterAnother },
+  { name: 'a byte at a time', run: byteByByte },
+  { name: 'many in one write', run: inOneWrite },
+  { name: 'pipelined', run: pipelined },
+  { name: 'an empty message', needsEcho: true, run: emptyMessage },
+  { name: 'every byte', needsEcho: true, run: everyByte },
+  { name: 'sizes around the borders', needsEcho: true, run: sizes },
+  {
+    name: 'a large message',
+    needsEcho: true,
+    leftOut: ({ packet }) => (packet < 4 ? `{packet, ${packet}} has none` : undefined),
+    run: largeMessage,
+  },
+  { name: 'the end of the input', run: endOfInput },
+  { name: 'on stderr', run: noise },
+];

@@ -1,0 +1,74 @@
+/** The stdin and stdout of this process, as servePort takes them over. */
+import { inspect } from 'node:util';
+import type { Outlet } from './outgoing';
+import type { PortServer } from './port-server';
+
+const WATCH_MS = 150;
+/** More than a pipe holds: behind so much there is a writer who is alive. */
+const MAX_AHEAD_CHUNKS = 64;
+
+/** Marks a stdout that is taken, also for another copy of this package. */
+const TAKEN = Symbol.for('rexport.stdout-is-taken');
+
+/**
+ * Leaves stdout to the frames: what anybody else writes to the stream, or pipes into it, goes to stderr from now on.
+ * @returns what frames are written to
+ * @throws Error when it is taken already
+ */
+export function takeStdout(): Outlet {
+  const { stdout, stderr } = process;
+  if (TAKEN in stdout) throw new Error('expected one servePort on the stdin and stdout of this process, got a second');
+  const write = stdout.write.bind(stdout);
+  let isDrainDue = false;
+  const print = ((...args: Parameters<typeof write>) => {
+    const hasRoom = stderr.write(...args);
+    if (!hasRoom && !isDrainDue) {
+      isDrainDue = true;
+      stderr.once('drain', () => {
+        isDrainDue = false;
+        stdout.emit('drain');
+      });
+    }
+    return hasRoom;
+  }) as typeof write;
+  // A pipeline ends its sink, and frames still need it; these events are all that it waits for.
+  const end = (...args: unknown[]): typeof stdout => {
+    const [chunk] = args;
+    if (typeof chunk === 'string' || ArrayBuffer.isView(chunk)) print(chunk as Uint8Array);
+    process.nextTick(() => {
+      stdout.emit('finish');
+      stdout.emit('close');
+      for (const arg of args) if (typeof arg === 'function') (arg as () => void)();
+    });
+    return stdout;
+  };
+  Object.assign(stdout, { write: print, end, [TAKEN]: true });
+  return { output: stdout, write };
+}
+
+/**
+ * Ends this process when nobody is there any more: its input has ended and its parent is gone. A host that was killed
+ * leaves a handler that hangs, or whatever keeps the process after the last reply, to nobody.
+ * @returns keeps this process until it is unref'ed, as a handler that waits for something unref'ed would not
+ */
+export function watchParent(server: PortServer): NodeJS.Timeout {
+  const parent = process.ppid;
+  let isNoticed = false;
+  return setInterval(() => {
+    if (process.ppid === parent) return;
+    // While messages wait, the end of the input behind them is not seen.
+    server.readAhead(MAX_AHEAD_CHUNKS);
+    if (!server.hasInputEnded) return;
+    // What is nearly done is given a moment.
+    if (isNoticed) leaveWithError('rexport: the host is gone');
+    isNoticed = true;
+  }, WATCH_MS);
+}
+
+/** Writes the error to stderr and ends this process with code 1. */
+export function leaveWithError(error: unknown): void {
+  const leave = (): void => process.exit(1);
+  const { stderr } = process;
+  stderr.once('error', leave);
+  stderr.write(`${typeof error === 'string' ? error : inspect(error)}\n`, leave);
+}

@@ -1,0 +1,240 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import { check, type Row } from '../../lib/check/check';
+import type { Program } from '../../lib/check/conversation';
+import { lines } from '../../lib/check/report';
+import { program } from '../support/ports';
+import { programPath } from '../support/programs';
+import { readme } from '../support/readme';
+
+const CASE_NAMES = [
+  'no message',
+  'one message',
+  'one after another',
+  'a byte at a time',
+  'many in one write',
+  'pipelined',
+  'an empty message',
+  'every byte',
+  'sizes around the borders',
+  'a large message',
+  'the end of the input',
+  'on stderr',
+];
+/** Most of them wait most of the time. */
+const AT_A_TIME = 10;
+
+/** Python itself: what is in the path may be a script that looks for it, at every start. */
+function findPython(): string {
+  const { stdout } = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' });
+  return stdout?.trim() || 'python3';
+}
+
+const python3 = findPython();
+
+/** Runs so many at a time; each in turn gets its result. */
+function together<T>(runs: readonly (() => Promise<T>)[]): Promise<T>[] {
+  const free = Array.from({ length: AT_A_TIME }, () => Promise.resolve());
+  return runs.map((run, n) => {
+    const result = free[n % AT_A_TIME]!.then(run);
+    free[n % AT_A_TIME] = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
+  });
+}
+
+function failures(rows: readonly Row[]): string[] {
+  return rows.flatMap((row) => (row.result === 'failed' ? [`${row.name}: ${row.diagnosis}`] : []));
+}
+
+describe('rexport check on programs that break the protocol', () => {
+  // The way, what is found, and a word of what was seen.
+  const zoo: [way: string, found: string[], came: RegExp, packet?: 1 | 2 | 4][] = [
+    ['no-flush', ['one message: no-flush'], /^nothing in 2000 ms; the reply came when the input was ended$/],
+    ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 00 00 05 "hello"$/],
+    ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 05 "hello"$/, 2],
+    [
+      'banner',
+      ['no message: print-on-stdout', 'one message: print-on-stdout'],
+      /^"worker 1.0 is ready\\n", then exit code 0$/,
+    ],
+    [
+      'short-read',
+      ['a byte at a time: short-read', 'sizes around the borders: short-read', 'a large message: short-read'],
+      /./,
+    ],
+    ['little-endian', ['one message: little-endian'], /with a little-endian length it answers/],
+    ['no-exit', ['no message: no-exit', 'the end of the input: no-exit'], /^no exit in 2000 ms$/],
+    ['wrong-length', ['one message: wrong-length'], /^00 00 00 06 "hello"$/],
+    ['stops-after-first', ['one after another: stops-after-first'], /^1 right reply, then exit code 0$/],
+    [
+      'size-limit',
+      ['sizes around the borders: size-limit', 'a large message: size-limit'],
+      /^12 right replies, then exit code 1, and on stderr: message too long$/,
+    ],
+    ['length-counts-prefix', ['one message: length-counts-prefix'], /with a length that counts itself it answers/],
+    ['reads-too-much', ['one message: reads-too-much'], /it answered when 1 byte more came$/],
+    ['no-prefix', ['one message: no-prefix'], /^"hello"$/],
+    ['adds-newline', ['one message: adds-newline'], /^00 00 00 06 "hello\\n"$/],
+    ['extra-reply', ['one message: extra-reply'], /^1 right reply, then 00 00 00 05 "hello"$/],
+    ['line-based', ['one message: line-based'], /to the message alone and a newline it answers$/],
+    ['other-packet', ['one message: other-packet'], /with a length of 4 bytes it answers/, 2],
+    ['signed-length', ['sizes around the borders: signed-length'], /^10 right replies, then exit code 1/, 2],
+    [
+      'text-mode',
+      ['every byte: text-mode', 'sizes around the borders: text-mode', 'a large message: text-mode'],
+      /^00 00 02 00 /,
+    ],
+    ['empty-message', ['an empty message: empty-message'], /^1 right reply, then exit code 0$/],
+    ['fails-at-end', ['no message: fails-at-end', 'the end of the input: fails-at-end'], /^exit code 1$/],
+  ];
+
+  // These depend on what meets what: one of the findings must be theirs.
+  const others: [way: string, found: string][] = [
+    ['out-of-order', 'many in one write: out-of-order'],
+    ['drops-at-end', 'the end of the input: drops-at-end'],
+    ['one-read-one-message', 'many in one write: one-read-one-message'],
+  ];
+
+  const results = new Map<string, Promise<Row[]>>();
+
+  before(function () {
+    this.timeout(60_000);
+    // python3 is not on every machine
+    if (spawnSync(python3, ['--version']).status !== 0) this.skip();
+    const ways = [
+      ...zoo.map(([way, , , packet = 4]) => [way, packet] as const),
+      ...others.map(([way]) => [way, 4] as const),
+    ];
+    const runs = together(
+      ways.map(
+        ([way, packet]) =>
+          () =>
+            check({
+              command: python3,
+              args: [program('broken.py'), way, way === 'other-packet' ? '4' : `${packet}`],
+              packet,
+              timeoutMs: 2000,
+            }),
+      ),
+    );
+    for (const [n, [way, packet]] of ways.entries()) results.set(`${way} ${packet}`, runs[n]!);
+    return Promise.allSettled(runs);
+  });
+
+  for (const [way, found, came, packet = 4] of zoo) {
+    it(`${way}, {packet, ${packet}}: ${found.join(', ')}`, async () => {
+      const rows = await results.get(`${way} ${packet}`)!;
+      expect(failures(rows)).to.deep.equal(found);
+      const [first] = rows.filter(({ result }) => result === 'failed');
+      expect(first).to.have.property('came').that.matches(came);
+      for (const field of ['sent', 'means', 'mend']) expect(first).to.have.property(field).that.matches(/\w/);
+    });
+  }
+
+  for (const [way, found] of others) {
+    it(`${way}: ${found}`, async () => expect(failures(await results.get(`${way} 4`)!)).to.include(found));
+  }
+
+  it('the README shows what is printed', async () => {
+    const rows = (await results.get('no-flush 4')!).slice(0, 3);
+    expect(readme).to.include(rows.map(lines).join('\n').replace('2000 ms', '5000 ms'));
+  });
+
+  it('nothing more is run once a program does not answer, or answers only once', async () => {
+    const rows = await results.get('stops-after-first 4')!;
+    expect(rows.map(({ name }) => name)).to.deep.equal(CASE_NAMES);
+    expect(rows.slice(3).every(({ result }) => result === 'not run')).to.equal(true);
+  });
+});
+
+describe('rexport check on programs that keep it', () => {
+  const example = (name: string): string => path.join(__dirname, '..', '..', 'examples', 'children', name);
+  let folder: string;
+  const built = (name: string): string => path.join(folder, name);
+
+  type Language = readonly [
+    name: string,
+    probe: readonly [string, ...string[]],
+    run: () => Pick<Program, 'command' | 'args'> & { readonly packet?: 1 | 2 },
+    build?: () => readonly [string, string[]],
+  ];
+  const node = { command: process.execPath };
+  const languages: readonly Language[] = [
+    ['servePort', ['true'], () => ({ ...node, args: [programPath('echoing')] })],
+    ['servePort, {packet, 1}', ['true'], () => ({ ...node, args: [programPath('echoing'), '1'], packet: 1 })],
+    ['servePort, {packet, 2}', ['true'], () => ({ ...node, args: [programPath('echoing'), '2'], packet: 2 })],
+    [
+      'child.ts',
+      ['true'],
+      () => ({ ...node, args: [path.resolve(programPath('echoing'), '../../../examples/children/child.js')] }),
+    ],
+    ['child.py', [python3, '--version'], () => ({ command: python3, args: [example('child.py')] })],
+    ['child.pl', ['perl', '-v'], () => ({ command: 'perl', args: [example('child.pl')] })],
+    ['child.rb', ['ruby', '--version'], () => ({ command: 'ruby', args: [example('child.rb')] })],
+    [
+      'child.c',
+      ['cc', '--version'],
+      () => ({ command: built('child-c'), args: [] }),
+      () => ['cc', ['-Wall', '-Wextra', '-Werror', '-O1', '-o', built('child-c'), example('child.c')]],
+    ],
+    [
+      'child.rs',
+      ['rustc', '--version'],
+      () => ({ command: built('child-rs'), args: [] }),
+      () => ['rustc', ['-o', built('child-rs'), example('child.rs')]],
+    ],
+    [
+      'Child.java',
+      ['javac', '--version'],
+      () => ({ command: 'java', args: ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', folder, 'Child'] }),
+      () => ['javac', ['-d', folder, example('Child.java')]],
+    ],
+    [
+      'child.sh',
+      ['sh', '-c', 'head -c 1 /dev/zero | od >/dev/null'],
+      () => ({ command: 'sh', args: [example('child.sh')] }),
+    ],
+  ];
+
+  const isHere = new Map(languages.map(([name, [command, ...args]]) => [name, spawnSync(command, args).status === 0]));
+  const results = new Map<string, Promise<Row[]>>();
+
+  before(function () {
+    this.timeout(90_000);
+    folder = mkdtempSync(path.join(tmpdir(), 'rexport-children-'));
+    const here = languages.filter(([name]) => isHere.get(name));
+    for (const [name, , , build] of here) {
+      if (build === undefined) continue;
+      const { status, stderr } = spawnSync(...(build() as [string, string[]]), { encoding: 'utf8' });
+      expect(status, `${name}: ${stderr}`).to.equal(0);
+    }
+    const runs = together(
+      here.map(
+        ([, , run]) =>
+          () =>
+            check({ packet: 4, timeoutMs: 15_000, ...run() }),
+      ),
+    );
+    for (const [n, [name]] of here.entries()) results.set(name, runs[n]!);
+    return Promise.allSettled(runs);
+  });
+
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const [name, [compiler]] of languages) {
+    it(`${name} conforms`, async function () {
+      // not on every machine: what runs it, or compiles it
+      if (!isHere.get(name)) return this.skip();
+      const rows = await results.get(name)!;
+      expect(failures(rows), compiler).to.deep.equal([]);
+      const others = rows.filter(({ result }) => result !== 'ok').map((row) => row.name);
+      expect(others).to.deep.equal(name.includes('{packet') ? ['a large message'] : []);
+    });
+  }
+});

@@ -1,0 +1,123 @@
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { expect } from 'chai';
+import { main } from '../../lib/check/cli';
+import { program } from '../support/ports';
+import { programPath } from '../support/programs';
+
+const echo = ['perl', program('echo.pl')];
+/** Answers in upper case. */
+const upper = [
+  'perl',
+  '-e',
+  'binmode $_ for *STDIN, *STDOUT; $| = 1; while (read STDIN, my $h, 4) { read STDIN, my $m, unpack "N", $h; print STDERR "got $m\n"; print $h, uc $m }',
+];
+
+async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const [out, err]: string[][] = [[], []];
+  const code = await main(args, { out: (line) => out!.push(line), err: (line) => err!.push(line) });
+  return { code, out: out!.join('\n'), err: err!.join('\n') };
+}
+
+describe('the command rexport check', () => {
+  it('prints a row for each case, and leaves with 0 when the program conforms', async () => {
+    const { code, out } = await run('check', '--', ...echo);
+    expect(code, out).to.equal(0);
+    const lines = out.split('\n').filter((line) => line !== '');
+    expect(lines[0]).to.equal(`rexport check, {packet, 4}: ${echo.join(' ')}`);
+    expect(lines[2]).to.equal('ok        one message               the reply');
+    expect(lines.at(-1)).to.equal('conforms: 12 of 12 cases');
+    expect(out).to.match(/a large message +the reply/);
+  });
+
+  it('prints what was sent, what came, what it means and how to mend it, and leaves with 1', async () => {
+    const { code, out } = await run('check', '--', 'sh', '-c', 'echo Hello');
+    expect(code).to.equal(1);
+    // it may be seen before its end
+    expect(out.replaceAll(', then exit code 0', '')).to.include(
+      [
+        'failed    one message               print-on-stdout',
+        '          sent   00 00 00 05 "hello"',
+        '          came   "Hello\\n"',
+        '          means  the program prints on stdout, and the print is read as a frame',
+        '          mend   print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
+        'not run   one after another         it takes a program that passes: one message',
+      ].join('\n'),
+    );
+    expect(out).to.match(/\ndoes not conform: 2 of 2 cases failed$/);
+  });
+
+  it('speaks {packet, N}, and leaves out what that has not', async () => {
+    const { code, out } = await run('check', '--packet', '1', '--', ...echo, '1');
+    expect(code, out).to.equal(0);
+    expect(out).to.match(/^left out +a large message +\{packet, 1\} has none$/m);
+    expect(out).to.match(/^ok +sizes around the borders +replies of 1 to 255 bytes$/m);
+  });
+
+  it('takes pairs for a program that is no echo, leaves out by name what takes one, and shows its stderr', async () => {
+    const pairs = ['--request', 'one', '--expect', 'ONE', '--request', 'hex:74776f', '--expect', 'TWO'];
+    const { code, out } = await run('check', ...pairs, '--', ...upper);
+    expect(code, out).to.equal(0);
+    const leftOut = [...out.matchAll(/^left out +(.*?) {2,}it takes an echo$/gm)].map(([, name]) => name);
+    expect(leftOut).to.deep.equal(['an empty message', 'every byte', 'sizes around the borders', 'a large message']);
+    expect(out).to.match(/^ok +on stderr +1 line, harmless there: got one$/m);
+    expect((await run('check', '--', ...upper)).out).to.match(/^failed +one message +wrong-reply$/m);
+  });
+
+  it('takes any reply where none is expected', async () => {
+    expect((await run('check', '--request', 'one', '--', ...upper)).code).to.equal(0);
+  });
+
+  it('gives the result as JSON', async () => {
+    const { code, out } = await run('check', '--json', '--', 'sh', '-c', 'exit 3');
+    const { cases, ...rest } = JSON.parse(out) as { cases: Record<string, string>[] };
+    expect(rest).to.deep.equal({ command: 'sh', packet: 4, conforms: false });
+    expect(cases[0]).to.include({
+      name: 'no message',
+      result: 'failed',
+      diagnosis: 'fails-at-end',
+      came: 'exit code 3',
+    });
+    expect(cases[1]).to.include({ name: 'one message', result: 'failed', diagnosis: 'exits' });
+    expect(cases).to.have.length(12);
+    expect(code).to.equal(1);
+  });
+
+  const wrong: [args: string[], message: string][] = [
+    [[], 'expected `check`, got nothing'],
+    [['chekc', '--', 'cat'], 'expected `check`, got chekc'],
+    [['check'], 'expected a command behind `--`, got none'],
+    [['check', 'cat'], 'expected `check`, got check cat'],
+    [['check', '--packet', '3', '--', 'cat'], 'expected --packet to be 1, 2 or 4, got 3'],
+    [['check', '--timeout', 'soon', '--', 'cat'], 'expected --timeout to be an integer from 1 to 2147483647, got soon'],
+    [['check', '--expect', 'x', '--', 'cat'], 'expected as many --expect as --request, got 1 and 0'],
+    [['check', '--request', 'hex:0', '--', 'cat'], 'expected pairs of hexadecimal digits behind hex:, got 0'],
+    [
+      ['check', '--packet', '1', '--request', 'x'.repeat(256), '--', 'cat'],
+      'expected messages of at most 255 bytes, got one of 256',
+    ],
+    [['check', '--loud', '--', 'cat'], "Unknown option '--loud'"],
+  ];
+  for (const [args, message] of wrong) {
+    it(`leaves with 2 and the usage: ${message}`, async () => {
+      const { code, out, err } = await run(...args);
+      expect([code, out]).to.deep.equal([2, '']);
+      expect(err.startsWith(`rexport: ${message}`), err).to.equal(true);
+      expect(err).to.include('\nusage: rexport check [options] -- command [args]\n');
+    });
+  }
+
+  it('leaves with 2 when the program can not be started', async () => {
+    const { code, err } = await run('check', '--', 'no-such-program');
+    expect(code).to.equal(2);
+    expect(err).to.match(/^rexport: could not spawn no-such-program: /);
+  });
+
+  it('prints the usage when asked, as a program of its own', () => {
+    const bin = path.resolve(programPath('served'), '../../../lib/check/bin.js');
+    const { status, stdout } = spawnSync(process.execPath, [bin, '--help'], { encoding: 'utf8' });
+    expect(status).to.equal(0);
+    expect(stdout).to.match(/^usage: rexport check /);
+    expect(spawnSync(process.execPath, [bin]).status).to.equal(2);
+  });
+});

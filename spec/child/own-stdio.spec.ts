@@ -1,0 +1,160 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'chai';
+import { ExitError, FrameParser, Port, type PortOptions } from '../../lib';
+import { frames, messagesOf, parse, texts } from '../support/frames';
+import { ask } from '../support/ports';
+import { survivors } from '../support/processes';
+import { programPath, startProgram } from '../support/programs';
+import { rejection } from '../support/streams';
+
+const MIB = 1024 * 1024;
+
+/** A Port whose child is spec/programs/served.ts. */
+function served(options: PortOptions = {}, ...args: string[]): Port {
+  return new Port(process.execPath, [programPath('served'), ...args], options);
+}
+
+/** The same program without a Port. */
+function startServed(...args: string[]) {
+  return spawn(process.execPath, [programPath('served'), ...args]);
+}
+
+describe('a servePort child', () => {
+  it('under a Port, concurrency 8, random delays: 5,000 requests are answered in order', async () => {
+    await using port = served({ maxInFlight: 64 }, '8');
+    const numbers = Array.from({ length: 5000 }, (_, n) => n);
+    const replies = await Promise.all(
+      numbers.map(async (n) => ask(port, `later ${Math.floor(Math.random() * 4)} ${n}`)),
+    );
+    expect(replies).to.deep.equal(numbers.map(String));
+    expect(port.restarts).to.equal(0);
+  });
+
+  for (const packet of [1, 2, 4] as const) {
+    it(`lets no print into the frames, {packet, ${packet}}: console, write, pipe and pipeline go to stderr`, async () => {
+      const child = startServed('1', `${packet}`);
+      const stderr = text(child.stderr);
+      child.stdin.end(frames(['print one', 'print two'], { packet }));
+      const chunks = (await child.stdout.toArray()) as Buffer[];
+      expect(texts(parse(chunks, { packet }))).to.deep.equal(['one', 'two']);
+      const printed = (await stderr).split('\n');
+      for (const word of ['one', 'two']) {
+        // each way once; console.table shows it in a frame
+        expect(printed.filter((line) => line === word)).to.have.length(7);
+        expect(printed.filter((line) => line.includes(`'${word}'`))).to.have.length(1);
+      }
+    });
+  }
+
+  it('does the same where stdout is a file', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'rexport-served-'));
+    const [from, to] = [path.join(folder, 'in'), path.join(folder, 'out')];
+    writeFileSync(from, frames(['print one', 'bytes 100000', 'echo two']));
+    const stdio = [openSync(from, 'r'), openSync(to, 'w')];
+    const child = spawn(process.execPath, [programPath('served')], { stdio: [...stdio, 'pipe'] });
+    for (const fd of stdio) closeSync(fd);
+    const [closed, stderr] = await Promise.all([once(child, 'close'), text(child.stderr!)]);
+    expect(closed, stderr).to.deep.equal([0, null]);
+    expect(parse([readFileSync(to)]).map(({ length }) => length)).to.deep.equal([3, 100_000, 3]);
+    rmSync(folder, { recursive: true });
+  });
+
+  it('holds who prints back while nobody reads stderr, and lets him go on then', async () => {
+    const child = startServed();
+    child.stdin.write(frames(['flood 8']));
+    // it prints as much as the pipe takes
+    await once(child.stderr, 'readable');
+    const stderr = text(child.stderr);
+    expect(String(await once(child.stdout, 'data'))).to.equal('\0\0\0\u0007flooded');
+    child.stdin.end();
+    expect((await stderr).length).to.equal(8 * MIB);
+  });
+
+  it('answers all that came before the end of its input, then exits with code 0', async () => {
+    const child = startServed('4');
+    const closed = once(child, 'close');
+    child.stdin.end(frames(['later 50 a', 'later 10 b', 'echo c']));
+    const chunks = (await child.stdout.toArray()) as Buffer[];
+    expect(texts(parse(chunks))).to.deep.equal(['a', 'b', 'c']);
+    expect(await closed).to.deep.equal([0, null]);
+  });
+
+  it('leaves with code 0 and without a word when nobody reads its replies any more', async () => {
+    const child = startServed();
+    const stderr = text(child.stderr);
+    child.stdin.write(frames(['echo a']));
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    child.stdin.on('error', () => undefined).write(frames(['echo b', 'echo c']));
+    expect(await once(child, 'exit')).to.deep.equal([0, null]);
+    expect(await stderr).to.equal('');
+  });
+
+  it('leaves when its signal fires, after the reply that it owes, though its input is open', async () => {
+    const child = startServed();
+    const exited = once(child, 'exit');
+    child.stdin.on('error', () => undefined).write(frames(['stop', 'echo never']));
+    const chunks = (await child.stdout.toArray()) as Buffer[];
+    expect(texts(parse(chunks))).to.deep.equal(['stopped']);
+    expect(await exited).to.deep.equal([0, null]);
+  });
+
+  it('writes what a handler threw to stderr and exits with code 1, after the replies before it', async () => {
+    await using port = served({ maxInFlight: 8 }, '8');
+    const before = ask(port, 'later 30 before');
+    const failed = rejection(ask(port, 'throw cannot bear it'));
+    const behind = rejection(ask(port, 'later 1 behind'));
+    expect(await before).to.equal('before');
+    const error = await failed;
+    expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 1 });
+    expect((error as ExitError).stderrTail).to.match(/^Error: cannot bear it\n {4}at answer /);
+    expect(await behind).to.be.instanceOf(ExitError);
+    expect(await ask(port, 'echo next')).to.equal('next');
+    expect(await rejection(ask(port, 'nothing')).then(({ message }) => message)).to.include(
+      'expected a message to be a string, a Buffer or another view, got a value of type undefined',
+    );
+  });
+
+  it('keeps itself while a handler waits for what would not', async () => {
+    await using port = served({ requestTimeoutMs: 400 });
+    // a promise that nothing will ever settle: the process must not leave over it
+    expect(await rejection(ask(port, 'never'))).to.include({ code: 'ERR_REXPORT_TIMEOUT' });
+  });
+
+  it('gives 100 MiB of replies to a slow host in bounded memory', async () => {
+    const child = spawn(process.execPath, ['--expose-gc', programPath('served'), '8']);
+    const messages = [...Array<string>(100).fill(`bytes ${MIB}`), 'peak'];
+    child.stdin.write(frames(messages));
+    const parser = new FrameParser();
+    const replies: Buffer[] = [];
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      replies.push(...messagesOf(parser, chunk));
+      // slower than the child; at the start it gets ahead as far as it can
+      if (replies.length % 10 === 0) await delay(replies.length === 0 ? 10 : 1);
+      if (replies.length === messages.length) break;
+    }
+    child.stdin.end();
+    await once(child, 'exit');
+    expect(replies.slice(0, 100).every(({ length }) => length === MIB)).to.equal(true);
+    expect(Number(String(replies[100]))).to.be.below(40 * MIB);
+  });
+
+  it('is gone within a second of a host that was killed, whatever its handler or its timers do', async () => {
+    const { process: host, ended } = startProgram('served-host');
+    const pids = JSON.parse(String(await once(host.stdout as Readable, 'data'))) as number[];
+    expect(pids).to.have.length(4);
+    host.kill('SIGKILL');
+    const left = await survivors(pids);
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+    expect(left).to.deep.equal([]);
+    // the children had its stderr
+    await ended;
+  });
+});

@@ -1,0 +1,122 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'chai';
+import { ExitError, json, Port } from '../../lib';
+import { crash, fakeChild } from '../../lib/testing/fake-child';
+import { ask, watch } from '../support/ports';
+import { rejection } from '../support/streams';
+
+describe('a Port with a fake child', () => {
+  it('answers with what the function gives, and starts no process', async () => {
+    await using port = new Port('worker', ['any'], { ...fakeChild((message) => String(message).toUpperCase()) });
+    const seen = watch(port);
+    expect(await Promise.all(['one', '', 'x'.repeat(100_000)].map((message) => ask(port, message)))).to.deep.equal([
+      'ONE',
+      '',
+      'X'.repeat(100_000),
+    ]);
+    expect(seen).to.deep.equal(['spawn 1']);
+    await port.close();
+    expect(seen).to.deep.equal(['spawn 1', 'exit 1']);
+    expect(port.state).to.equal('closed');
+  });
+
+  it('has the options of a port: another packet, a codec, more in flight', async () => {
+    const double = (message: Buffer): string =>
+      JSON.stringify({ n: (JSON.parse(String(message)) as { n: number }).n * 2 });
+    await using port = new Port<{ n: number }, { n: number }>('worker', {
+      ...fakeChild(double),
+      ...json,
+      packet: 2,
+      maxInFlight: 8,
+    });
+    const replies = await Promise.all([1, 2, 3].map((n) => port.request({ n })));
+    expect(replies).to.deep.equal([{ n: 2 }, { n: 4 }, { n: 6 }]);
+  });
+
+  it('takes a script', async () => {
+    const script = ['first', () => crash({ exitCode: 3, stderr: 'out of memory\n' }), 'second'];
+    const next = (): string => {
+      const step = script.shift()!;
+      return typeof step === 'string' ? step : step();
+    };
+    await using port = new Port('worker', { ...fakeChild(next) });
+    const seen = watch(port);
+    expect(await ask(port, 'a')).to.equal('first');
+    const error = await rejection(ask(port, 'b'));
+    expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3, signal: null, stderrTail: 'out of memory\n' });
+    expect(error.message).to.match(/^worker exited with code 3 after \d+ ms; its stderr:\nout of memory$/);
+    expect(await ask(port, 'c')).to.equal('second');
+    expect(seen).to.deep.equal(['spawn 1', 'exit 1', 'restart 2', 'spawn 2']);
+    expect(port.restarts).to.equal(1);
+  });
+
+  it('dies of a throw with code 1 and the error on stderr, after the replies before it; of a signal, if so asked', async () => {
+    const answers: (() => string)[] = [
+      () => 'before',
+      () => {
+        throw new Error('cannot bear it');
+      },
+      () => crash({ signal: 'SIGKILL' }),
+    ];
+    await using port = new Port('worker', { ...fakeChild(() => answers.shift()!()), maxInFlight: 2 });
+    const [before, failed] = [ask(port, 'a'), rejection(ask(port, 'b'))];
+    expect(await before).to.equal('before');
+    const error = (await failed) as ExitError;
+    expect(error.exitCode).to.equal(1);
+    expect(error.stderrTail).to.match(/^Error: cannot bear it\n/);
+    expect(await rejection(ask(port, 'c'))).to.include({ exitCode: null, signal: 'SIGKILL' });
+  });
+
+  it('may be slow: deadlines are real, and cost the child', async () => {
+    await using port = new Port('worker', {
+      ...fakeChild((message) => (String(message) === 'slow' ? delay(500, 'late', { ref: false }) : message)),
+    });
+    const seen = watch(port);
+    expect(await rejection(ask(port, 'slow', { timeoutMs: 30 }))).to.include({
+      code: 'ERR_REXPORT_TIMEOUT',
+      phase: 'header',
+    });
+    expect(await ask(port, 'quick')).to.equal('quick');
+    expect(seen).to.deep.equal(['spawn 1', 'restart 2', 'exit 1', 'spawn 2']);
+  });
+
+  it('that dies again and again breaks the port', async () => {
+    await using port = new Port('worker', { ...fakeChild(() => crash()), maxRestarts: 2, backoff: { maxMs: 1 } });
+    for (let n = 0; n < 3; n++) expect(await rejection(ask(port, 'x'))).to.include({ code: 'ERR_REXPORT_EXIT' });
+    expect((await rejection(ask(port, 'x'))).message).to.match(/^worker was given up after 2 restarts in 30000 ms: /);
+    expect(port.state).to.equal('broken');
+  });
+
+  it('is a stage of a pipeline, with dead letters', async () => {
+    await using port = new Port('worker', {
+      ...fakeChild((message) => (String(message) === 'bad' ? crash() : String(message).toUpperCase())),
+    });
+    const replies: string[] = [];
+    await pipeline(
+      Readable.from(['one', 'bad', 'two']),
+      port.transform({ onError: (_error, message) => Buffer.from(`dead: ${message as string}`) }),
+      async (all: AsyncIterable<Buffer>) => {
+        for await (const reply of all) replies.push(String(reply));
+      },
+    );
+    expect(replies).to.deep.equal(['ONE', 'dead: bad', 'TWO']);
+  });
+
+  it('is ended by destroy(), also before it was there, and with a request in it', async () => {
+    const early = new Port('worker', { ...fakeChild(String) });
+    const refused = rejection(ask(early, 'x'));
+    await early.destroy();
+    expect(await refused).to.include({ code: 'ERR_REXPORT_CLOSED' });
+
+    const port = new Port('worker', { ...fakeChild(() => new Promise<string>(() => undefined)) });
+    const statuses: unknown[] = [];
+    port.on('exit', (_child, { signal }) => statuses.push(signal));
+    const cut = rejection(ask(port, 'x'));
+    await new Promise((resolve) => port.once('spawn', resolve));
+    await port.destroy();
+    expect(await cut).to.include({ code: 'ERR_REXPORT_CLOSED' });
+    expect(statuses).to.deep.equal(['SIGTERM']);
+  });
+});
