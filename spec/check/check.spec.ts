@@ -1,13 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { expect } from 'chai';
 import { check, type Row } from '../../lib/check/check';
-import type { Program } from '../../lib/check/conversation';
 import { lines } from '../../lib/check/report';
+import { failures, python3, together } from '../support/check';
 import { program } from '../support/ports';
-import { programPath } from '../support/programs';
 import { readme } from '../support/readme';
 
 const CASE_NAMES = [
@@ -24,34 +20,6 @@ const CASE_NAMES = [
   'the end of the input',
   'on stderr',
 ];
-/** Most of them wait most of the time. */
-const AT_A_TIME = 10;
-
-/** Python itself: what is in the path may be a script that looks for it, at every start. */
-function findPython(): string {
-  const { stdout } = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' });
-  return stdout?.trim() || 'python3';
-}
-
-const python3 = findPython();
-
-/** Runs so many at a time; each in turn gets its result. */
-function together<T>(runs: readonly (() => Promise<T>)[]): Promise<T>[] {
-  const free = Array.from({ length: AT_A_TIME }, () => Promise.resolve());
-  return runs.map((run, n) => {
-    const result = free[n % AT_A_TIME]!.then(run);
-    free[n % AT_A_TIME] = result.then(
-      () => undefined,
-      () => undefined,
-    );
-    return result;
-  });
-}
-
-function failures(rows: readonly Row[]): string[] {
-  return rows.flatMap((row) => (row.result === 'failed' ? [`${row.name}: ${row.diagnosis}`] : []));
-}
-
 describe('rexport check on programs that break the protocol', () => {
   // The way, what is found, and a word of what was seen.
   const zoo: [way: string, found: string[], came: RegExp, packet?: 1 | 2 | 4][] = [
@@ -151,90 +119,4 @@ describe('rexport check on programs that break the protocol', () => {
     expect(rows.map(({ name }) => name)).to.deep.equal(CASE_NAMES);
     expect(rows.slice(3).every(({ result }) => result === 'not run')).to.equal(true);
   });
-});
-
-describe('rexport check on programs that keep it', () => {
-  const example = (name: string): string => path.join(__dirname, '..', '..', 'examples', 'children', name);
-  let folder: string;
-  const built = (name: string): string => path.join(folder, name);
-
-  type Language = readonly [
-    name: string,
-    probe: readonly [string, ...string[]],
-    run: () => Pick<Program, 'command' | 'args'> & { readonly packet?: 1 | 2 },
-    build?: () => readonly [string, string[]],
-  ];
-  const node = { command: process.execPath };
-  const languages: readonly Language[] = [
-    ['servePort', ['true'], () => ({ ...node, args: [programPath('echoing')] })],
-    ['servePort, {packet, 1}', ['true'], () => ({ ...node, args: [programPath('echoing'), '1'], packet: 1 })],
-    ['servePort, {packet, 2}', ['true'], () => ({ ...node, args: [programPath('echoing'), '2'], packet: 2 })],
-    [
-      'child.ts',
-      ['true'],
-      () => ({ ...node, args: [path.resolve(programPath('echoing'), '../../../examples/children/child.js')] }),
-    ],
-    ['child.py', [python3, '--version'], () => ({ command: python3, args: [example('child.py')] })],
-    ['child.pl', ['perl', '-v'], () => ({ command: 'perl', args: [example('child.pl')] })],
-    ['child.rb', ['ruby', '--version'], () => ({ command: 'ruby', args: [example('child.rb')] })],
-    [
-      'child.c',
-      ['cc', '--version'],
-      () => ({ command: built('child-c'), args: [] }),
-      () => ['cc', ['-Wall', '-Wextra', '-Werror', '-O1', '-o', built('child-c'), example('child.c')]],
-    ],
-    [
-      'child.rs',
-      ['rustc', '--version'],
-      () => ({ command: built('child-rs'), args: [] }),
-      () => ['rustc', ['-o', built('child-rs'), example('child.rs')]],
-    ],
-    [
-      'Child.java',
-      ['javac', '--version'],
-      () => ({ command: 'java', args: ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', folder, 'Child'] }),
-      () => ['javac', ['-d', folder, example('Child.java')]],
-    ],
-    [
-      'child.sh',
-      ['sh', '-c', 'head -c 1 /dev/zero | od >/dev/null'],
-      () => ({ command: 'sh', args: [example('child.sh')] }),
-    ],
-  ];
-
-  const isHere = new Map(languages.map(([name, [command, ...args]]) => [name, spawnSync(command, args).status === 0]));
-  const results = new Map<string, Promise<Row[]>>();
-
-  before(function () {
-    this.timeout(90_000);
-    folder = mkdtempSync(path.join(tmpdir(), 'rexport-children-'));
-    const here = languages.filter(([name]) => isHere.get(name));
-    for (const [name, , , build] of here) {
-      if (build === undefined) continue;
-      const { status, stderr } = spawnSync(...(build() as [string, string[]]), { encoding: 'utf8' });
-      expect(status, `${name}: ${stderr}`).to.equal(0);
-    }
-    const runs = together(
-      here.map(
-        ([, , run]) =>
-          () =>
-            check({ packet: 4, timeoutMs: 15_000, ...run() }),
-      ),
-    );
-    for (const [n, [name]] of here.entries()) results.set(name, runs[n]!);
-    return Promise.allSettled(runs);
-  });
-
-  after(() => rmSync(folder, { recursive: true, force: true }));
-
-  for (const [name, [compiler]] of languages) {
-    it(`${name} conforms`, async function () {
-      // not on every machine: what runs it, or compiles it
-      if (!isHere.get(name)) return this.skip();
-      const rows = await results.get(name)!;
-      expect(failures(rows), compiler).to.deep.equal([]);
-      const others = rows.filter(({ result }) => result !== 'ok').map((row) => row.name);
-      expect(others).to.deep.equal(name.includes('{packet') ? ['a large message'] : []);
-    });
-  }
 });

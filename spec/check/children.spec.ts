@@ -1,0 +1,95 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import { check, type Row } from '../../lib/check/check';
+import type { Program } from '../../lib/check/conversation';
+import { failures, python3, together } from '../support/check';
+import { programPath } from '../support/programs';
+
+describe('rexport check on programs that keep it', () => {
+  const example = (name: string): string => path.join(__dirname, '..', '..', 'examples', 'children', name);
+  let folder: string;
+  const built = (name: string): string => path.join(folder, name);
+
+  type Language = readonly [
+    name: string,
+    probe: readonly [string, ...string[]],
+    run: () => Pick<Program, 'command' | 'args'> & { readonly packet?: 1 | 2 },
+    build?: () => readonly [string, string[]],
+  ];
+  const node = { command: process.execPath };
+  const languages: readonly Language[] = [
+    ['servePort', ['true'], () => ({ ...node, args: [programPath('echoing')] })],
+    ['servePort, {packet, 1}', ['true'], () => ({ ...node, args: [programPath('echoing'), '1'], packet: 1 })],
+    ['servePort, {packet, 2}', ['true'], () => ({ ...node, args: [programPath('echoing'), '2'], packet: 2 })],
+    [
+      'child.ts',
+      ['true'],
+      () => ({ ...node, args: [path.resolve(programPath('echoing'), '../../../examples/children/child.js')] }),
+    ],
+    ['child.py', [python3, '--version'], () => ({ command: python3, args: [example('child.py')] })],
+    ['child.pl', ['perl', '-v'], () => ({ command: 'perl', args: [example('child.pl')] })],
+    ['child.rb', ['ruby', '--version'], () => ({ command: 'ruby', args: [example('child.rb')] })],
+    [
+      'child.c',
+      ['cc', '--version'],
+      () => ({ command: built('child-c'), args: [] }),
+      () => ['cc', ['-Wall', '-Wextra', '-Werror', '-O1', '-o', built('child-c'), example('child.c')]],
+    ],
+    [
+      'child.rs',
+      ['rustc', '--version'],
+      () => ({ command: built('child-rs'), args: [] }),
+      () => ['rustc', ['-o', built('child-rs'), example('child.rs')]],
+    ],
+    [
+      'Child.java',
+      ['javac', '--version'],
+      () => ({ command: 'java', args: ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-cp', folder, 'Child'] }),
+      () => ['javac', ['-d', folder, example('Child.java')]],
+    ],
+    [
+      'child.sh',
+      ['sh', '-c', 'head -c 1 /dev/zero | od >/dev/null'],
+      () => ({ command: 'sh', args: [example('child.sh')] }),
+    ],
+  ];
+
+  const isHere = new Map(languages.map(([name, [command, ...args]]) => [name, spawnSync(command, args).status === 0]));
+  const results = new Map<string, Promise<Row[]>>();
+
+  before(function () {
+    this.timeout(90_000);
+    folder = mkdtempSync(path.join(tmpdir(), 'rexport-children-'));
+    const here = languages.filter(([name]) => isHere.get(name));
+    for (const [name, , , build] of here) {
+      if (build === undefined) continue;
+      const { status, stderr } = spawnSync(...(build() as [string, string[]]), { encoding: 'utf8' });
+      expect(status, `${name}: ${stderr}`).to.equal(0);
+    }
+    const runs = together(
+      here.map(
+        ([, , run]) =>
+          () =>
+            check({ packet: 4, timeoutMs: 15_000, ...run() }),
+      ),
+    );
+    for (const [n, [name]] of here.entries()) results.set(name, runs[n]!);
+    return Promise.allSettled(runs);
+  });
+
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const [name, [compiler]] of languages) {
+    it(`${name} conforms`, async function () {
+      // not on every machine: what runs it, or compiles it
+      if (!isHere.get(name)) return this.skip();
+      const rows = await results.get(name)!;
+      expect(failures(rows), compiler).to.deep.equal([]);
+      const others = rows.filter(({ result }) => result !== 'ok').map((row) => row.name);
+      expect(others).to.deep.equal(name.includes('{packet') ? ['a large message'] : []);
+    });
+  }
+});
