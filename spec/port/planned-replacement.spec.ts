@@ -1,7 +1,8 @@
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Port } from '../../lib/port/port';
 import { ask, isAlive, obeys, watch } from '../support/ports';
@@ -137,7 +138,8 @@ describe('Port: planned replacement', () => {
     await using port = new Port(...sh(script), { restart: 'temporary' });
     const broken = once(port, 'broken');
     const held = rejection(port.request('\n', { idempotent: true }));
-    await once(port, 'spawn');
+    // else the second child may be the first to make it
+    while (!existsSync(path.join(directory, 'once'))) await turn();
     port.restart();
     await broken;
     rmSync(directory, { recursive: true });
