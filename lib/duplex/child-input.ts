@@ -56,6 +56,10 @@ export class ChildInput {
     this.#onError = onError;
   }
 
+  get hasChild(): boolean {
+    return this.#stdin !== undefined;
+  }
+
   /** Bytes of all that was written. */
   get bytesSeen(): number {
     return this.bytesWritten + this.bytesDropped;

@@ -53,6 +53,11 @@ class Redirection implements Wiring {
     return !this.#hasSpawned && !this.#port.stream.destroyed;
   }
 
+  /** Whether there may still be a child; that there will be none is known only a while after the spawn. */
+  get isStarting(): boolean {
+    return !this.#port.input.hasChild && !this.#port.stream.destroyed;
+  }
+
   connect(spawn: (spec: ChildSpec) => void): void {
     this.#spawn = spawn;
     const { source } = this.#port.neighbours;
@@ -108,7 +113,7 @@ class Redirection implements Wiring {
     const { sink } = this.#port.neighbours;
     if (isFileSink(sink)) return sink.pending ? sink : undefined;
     const next = this.#next();
-    return next?.isWaiting && next.#mayBypass(this.#port.stream) && !next.#waitsFor(this) ? sink : undefined;
+    return next?.isStarting && next.#mayBypass(this.#port.stream) && !next.#waitsFor(this) ? sink : undefined;
   }
 
   #stdout(): ChildSpec['stdout'] {

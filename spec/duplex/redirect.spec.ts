@@ -536,13 +536,19 @@ describe('PortDuplex: redirect', () => {
     });
 
     it('a program that cannot be started keeps the one before it from starting', async () => {
-      const first = redirected('cat');
-      const error = await rejection(
-        pipeline(source(), first, redirected('no-such-program'), createWriteStream(output)),
-      );
-      expect(error).to.be.instanceOf(SpawnError).and.include({ command: 'no-such-program' });
-      await closed(first);
-      expect(first.pid).to.equal(undefined);
+      const run = async (sink: Writable): Promise<void> => {
+        const [file, first, second] = [source(), redirected('cat'), redirected('no-such-program')];
+        const outcome = rejection(pipeline(file, first, second, sink));
+        expect(await outcome)
+          .to.be.instanceOf(SpawnError)
+          .and.include({ command: 'no-such-program' });
+        await closed(first);
+        expect(first.pid).to.equal(undefined);
+      };
+      // many at once, so that the source is opened now before the refusal is known and now after
+      for (let round = 0; round < 5; round += 1) {
+        await Promise.all(Array.from({ length: 20 }, () => run(new CountingSink())));
+      }
     });
 
     it('what others write to the port is an error: they would be lost in silence', async () => {
