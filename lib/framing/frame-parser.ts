@@ -15,7 +15,7 @@ export const FRAME_PARSER_KEYS = [
   'copy',
 ] as const satisfies readonly (keyof FrameParserOptions)[];
 
-/** The most that is held for a message of which one byte has come. */
+/** The most that is held for a message of which one byte has come, in a chunk that is no larger. */
 const FIRST_RESERVE_BYTES = 1024;
 const QUOTED_BYTES = 32;
 
@@ -181,7 +181,9 @@ export class FrameParser {
 
   #grow(neededBytes: number, messageBytes: number): void {
     if (neededBytes <= this.#partial.length) return;
-    const larger = Buffer.allocUnsafe(reserveFor(messageBytes, neededBytes));
+    // As much as the chunk itself takes may be reserved at once: so what is no larger is copied only once.
+    const asChunk = Math.min(messageBytes, this.#chunk.length);
+    const larger = Buffer.allocUnsafe(Math.max(asChunk, reserveFor(messageBytes, neededBytes)));
     larger.set(this.#partial.subarray(0, this.#received));
     this.#partial = larger;
   }

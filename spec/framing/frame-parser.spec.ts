@@ -151,6 +151,19 @@ describe('FrameParser', () => {
       expect(bytesCopiedBy(() => parse(chunks))).to.be.at.most(straddling * 996);
     });
 
+    it('copies a straddling frame of nearly a chunk once too', () => {
+      const chunks = cutEvery(frames(Array.from({ length: 100 }, () => pattern(60_000))), 64 * KIB);
+      const straddling = chunks.length - 1;
+      expect(bytesCopiedBy(() => parse(chunks))).to.be.at.most(straddling * 60_000);
+    });
+
+    it('reserves no more than it was given for the first byte of a message that declares 4 GiB-1', () => {
+      const chunk = Buffer.concat([frames([pattern(16 * KIB)]), Buffer.alloc(5, 0xff)]);
+      const parser = new FrameParser({ maxMessageBytes: 2 ** 32 - 1 });
+      const reserved = reservedBy(() => expect(messagesOf(parser, chunk)).to.have.length(1));
+      expect(reserved).to.deep.equal([chunk.length]);
+    });
+
     it('copies under 2x the frame for one 64 MiB frame in 1 KiB chunks', () => {
       const header = Buffer.of(4, 0, 0, 0);
       const chunk = Buffer.alloc(KIB);
