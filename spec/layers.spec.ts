@@ -10,7 +10,7 @@ const lib = path.join(__dirname, '..', 'lib');
 const maxLines = 250;
 
 // A room is a folder of lib, or a file that lies in lib itself. What a room may see besides its own files:
-const leaves = ['abort', 'errors', 'options', 'trace', 'streams'];
+const leaves = ['abort', 'broken-pipe', 'errors', 'options', 'trace', 'streams'];
 const sees: Record<string, string[]> = {
   index: ['port', 'duplex', 'framing', 'process', 'child', ...leaves],
   port: ['duplex', 'framing', 'process', ...leaves],

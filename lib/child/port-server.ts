@@ -1,5 +1,6 @@
 /** The engine of servePort, which knows streams and nothing of processes. */
 import type { Readable } from 'node:stream';
+import { isBrokenPipe } from '../broken-pipe';
 import type { FrameFormat } from '../framing/format';
 import type { Message } from '../framing/frame-writer';
 import { InvalidMessageError, MessageTooLargeError } from '../framing/framing-errors';
@@ -27,17 +28,6 @@ interface Slot {
 const WINDOW = 16;
 /** No more messages are begun while so much waits for the host, or for an earlier reply. */
 const MAX_WAITING_BYTES = 64 * 1024;
-
-/** The names of the one event "nobody is at the other end any more". */
-const GONE_CODES: readonly unknown[] = [
-  'EPIPE',
-  'ECONNRESET',
-  'EOF',
-  'ENOTCONN',
-  'ECANCELED',
-  'ERR_STREAM_DESTROYED',
-  'ERR_STREAM_WRITE_AFTER_END',
-];
 
 export class PortServer {
   /** Resolves after the last reply; rejects with what the handler threw, or what was wrong with a stream. */
@@ -165,7 +155,7 @@ export class PortServer {
   }
 
   #streamFailed(error: Error): void {
-    if (GONE_CODES.includes((error as NodeJS.ErrnoException).code)) {
+    if (isBrokenPipe(error)) {
       this.#hostGone();
       return;
     }

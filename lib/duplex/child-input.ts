@@ -1,27 +1,9 @@
 /** The child's stdin, as the writable side of a port sees it. */
 import type { Writable } from 'node:stream';
+import { isBrokenPipe } from '../broken-pipe';
 import { RexPortError } from '../errors';
 
 export type Callback = (error?: Error | null) => void;
-
-/**
- * The names of the one event "the child takes no more input": EPIPE and ECONNRESET (it left bytes unread) on Linux, EOF
- * on Windows, ENOTCONN where the end of input comes too late, the others where Node has closed the pipe already, before
- * the write or under it (ECANCELED).
- */
-const INPUT_CLOSED_CODES: readonly (string | undefined)[] = [
-  'EPIPE',
-  'ECONNRESET',
-  'EOF',
-  'ENOTCONN',
-  'ECANCELED',
-  'ERR_STREAM_DESTROYED',
-  'ERR_STREAM_WRITE_AFTER_END',
-];
-
-function isInputClosed(error: NodeJS.ErrnoException): boolean {
-  return INPUT_CLOSED_CODES.includes(error.code);
-}
 
 /** For bytes that would be lost in silence. */
 function refusal(bytes: number): Error {
@@ -154,7 +136,7 @@ export class ChildInput {
     if (!error && !wasCut) {
       this.bytesWritten += bytes;
       callback();
-    } else if (error && !isInputClosed(error)) {
+    } else if (error && !isBrokenPipe(error)) {
       callback(error);
     } else {
       this.bytesDropped += bytes;
@@ -164,7 +146,7 @@ export class ChildInput {
   }
 
   #failed(error: Error): void {
-    if (!isInputClosed(error)) this.#onError(error);
+    if (!isBrokenPipe(error)) this.#onError(error);
     // Everything was taken before the end of input was sent: that it came too late loses nothing.
     else if (!this.#isEnding) this.#close();
   }

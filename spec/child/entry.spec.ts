@@ -30,6 +30,7 @@ describe('the entry rexport/child', () => {
     const loaded = (JSON.parse(stdout) as string[]).map((file) => file.split(`${path.sep}lib${path.sep}`)[1]);
     expect(loaded.sort()).to.deep.equal([
       'abort.js',
+      'broken-pipe.js',
       'child/incoming.js',
       'child/outgoing.js',
       'child/own-stdio.js',
