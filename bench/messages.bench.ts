@@ -109,6 +109,7 @@ function question(messageBytes: number, size: number, targets: Question['targets
     title: `messages of ${messageBytes} bytes through \`cat\` (size: messages)`,
     size,
     rounds: 5,
+    warmups: 2,
     targets,
     contenders: {
       'encoder, PortDuplex, decoder': rexport(messageBytes),

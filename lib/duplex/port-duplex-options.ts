@@ -45,7 +45,7 @@ export interface PortDuplexOptions {
    * Not on Windows. Default false.
    */
   readonly killTree?: boolean | undefined;
-  /** Bytes buffered on either side before back-pressure. Default 64 KiB. */
+  /** Bytes buffered on either side before back-pressure. Default 128 KiB. */
   readonly highWaterMark?: number | undefined;
   /**
    * Gives the child the descriptor of its neighbour where it can, as a shell does for `<`, `>` and `|`: of a fresh fs
@@ -115,7 +115,7 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
     throw new TypeError(`expected \`successCodes\` to be an array of exit codes, got ${shown(successCodes)}`);
   }
   const child = checkChild(command, args, options);
-  const highWaterMark = integer('highWaterMark', options.highWaterMark ?? 64 * 1024, 1, MAX_BUFFER_BYTES);
+  const highWaterMark = integer('highWaterMark', options.highWaterMark ?? 128 * 1024, 1, MAX_BUFFER_BYTES);
   return {
     child,
     signal,

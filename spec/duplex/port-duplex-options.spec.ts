@@ -47,7 +47,7 @@ describe('PortDuplex options: the defaults', () => {
       orphanGraceMs: 150,
       forceKillAfterMs: 5000,
       redirect: false,
-      sides: { readable: true, writable: true, highWaterMark: 65_536 },
+      sides: { readable: true, writable: true, highWaterMark: 131_072 },
     });
     const { env, ...others } = child;
     expect(env).to.deep.equal({ ...process.env });
