@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:buffer';
 import { boolean, integer, oneOf, refuseUnknown } from '../options';
+import { FixedReader, type LengthReader, MAX_VARINT_BYTES, VarintReader, type Weights } from './length-reader';
 
 /** How messages are framed: a length prefix, then the message. Without options it is Erlang's `{packet, 4}`. */
 export interface FrameFormat {
@@ -34,8 +35,6 @@ export const FRAME_FORMAT_KEYS = [
 ] as const satisfies readonly (keyof FrameFormat)[];
 
 const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
-/** As many as 64 bits need: protobuf's own limit. */
-const MAX_VARINT_BYTES = 10;
 
 /** One format, its options checked. Holds no state, so many writers and readers may share it. */
 export interface LengthPrefix {
@@ -45,24 +44,6 @@ export interface LengthPrefix {
   /** Writes the prefix of a message of `messageBytes` at `at`; returns the offset behind it. */
   write(target: Uint8Array, at: number, messageBytes: number): number;
   reader(): LengthReader;
-}
-
-/** Reads one prefix after another, each in as many pieces as it comes in; what it has of one is held in numbers. */
-export interface LengthReader {
-  /** Bytes of this prefix so far. */
-  readonly takenBytes: number;
-  /** How many it has in all; of a varint, how many at least. */
-  readonly expectedBytes: number;
-  /** Whether the last byte was taken; `messageBytes` counts from then on. */
-  readonly complete: boolean;
-  /** The length of the message; no length at all (negative, or 2^53 and more) when there is a `fault`. */
-  readonly messageBytes: number;
-  /** Takes bytes from `at`, up to `end` or the prefix's last; returns the offset behind the last one taken. */
-  take(chunk: Uint8Array, at: number, end: number): number;
-  /** Why the length is none, as the end of a sentence that begins with "the frame has". */
-  fault(): string | undefined;
-  /** Makes ready for the next prefix. */
-  reset(): void;
 }
 
 /** @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other. */
@@ -105,9 +86,6 @@ function limit(asked: number | undefined, prefixCanSay: number): number {
   return asked === undefined ? Math.min(DEFAULT_MAX_MESSAGE_BYTES, most) : integer('maxMessageBytes', asked, 1, most);
 }
 
-/** What each byte of the prefix counts, first byte first, is all there is to a byte order. */
-type Weights = readonly number[];
-
 class FixedPrefix implements LengthPrefix {
   constructor(
     readonly maxMessageBytes: number,
@@ -122,7 +100,16 @@ class FixedPrefix implements LengthPrefix {
   write(target: Uint8Array, at: number, messageBytes: number): number {
     const length = messageBytes + this.included;
     // A quotient by a power of two is exact, and what a Uint8Array keeps of it is its integer part modulo 256.
-    for (const weight of this.weights) target[at++] = length / weight;
+    const { weights } = this;
+    if (weights.length === 4) {
+      // As mostly; without a loop it is a tenth of all that a small message costs.
+      target[at] = length / (weights[0] ?? 1);
+      target[at + 1] = length / (weights[1] ?? 1);
+      target[at + 2] = length / (weights[2] ?? 1);
+      target[at + 3] = length / (weights[3] ?? 1);
+      return at + 4;
+    }
+    for (const weight of weights) target[at++] = length / weight;
     return at;
   }
 
@@ -148,103 +135,5 @@ class VarintPrefix implements LengthPrefix {
 
   reader(): LengthReader {
     return new VarintReader();
-  }
-}
-
-/*
- * Sums of bytes are doubles and never wrap: exact below 2^53, and at or above it exactly when the true sum is.
- */
-
-class FixedReader implements LengthReader {
-  takenBytes = 0;
-  complete = false;
-  messageBytes = 0;
-  #sum = 0;
-  readonly #weights: Weights;
-  readonly #included: number;
-
-  constructor(weights: Weights, included: number) {
-    this.#weights = weights;
-    this.#included = included;
-  }
-
-  get expectedBytes(): number {
-    return this.#weights.length;
-  }
-
-  take(chunk: Uint8Array, at: number, end: number): number {
-    const weights = this.#weights;
-    const start = at - this.takenBytes;
-    let taken = this.takenBytes;
-    let sum = this.#sum;
-    // Four bytes at once, as mostly, need no loop: a tenth of all that a small message costs.
-    if (taken === 0 && weights.length === 4 && end - at >= 4) {
-      sum = weighed(chunk, at, weights, 0) + weighed(chunk, at, weights, 1);
-      sum += weighed(chunk, at, weights, 2) + weighed(chunk, at, weights, 3);
-      taken = 4;
-    }
-    while (taken < weights.length && start + taken < end) sum += weighed(chunk, start, weights, taken++);
-    this.takenBytes = taken;
-    this.#sum = sum;
-    if (taken === weights.length) {
-      this.complete = true;
-      this.messageBytes = sum - this.#included;
-    }
-    return start + taken;
-  }
-
-  fault(): string | undefined {
-    if (this.#sum > Number.MAX_SAFE_INTEGER) return 'a length of 2^53 bytes or more';
-    if (this.#sum >= this.#included) return undefined;
-    return `a length of ${this.#sum} bytes, which is to count the ${this.#included} of its own prefix too`;
-  }
-
-  reset(): void {
-    this.takenBytes = 0;
-    this.complete = false;
-    this.#sum = 0;
-  }
-}
-
-/** What the byte with that place in a prefix that begins at `start` counts. */
-function weighed(chunk: Uint8Array, start: number, weights: Weights, place: number): number {
-  return (chunk[start + place] ?? 0) * (weights[place] ?? 0);
-}
-
-class VarintReader implements LengthReader {
-  takenBytes = 0;
-  complete = false;
-  messageBytes = 0;
-  #weight = 1;
-
-  get expectedBytes(): number {
-    return this.complete ? this.takenBytes : this.takenBytes + 1;
-  }
-
-  take(chunk: Uint8Array, at: number, end: number): number {
-    while (at < end && !this.complete) {
-      const byte = chunk[at++] ?? 0;
-      this.messageBytes += (byte % 128) * this.#weight;
-      this.#weight *= 128;
-      this.takenBytes++;
-      if (byte < 128) this.complete = true;
-      else if (this.takenBytes === MAX_VARINT_BYTES) {
-        this.complete = true;
-        this.messageBytes = Infinity;
-      }
-    }
-    return at;
-  }
-
-  fault(): string | undefined {
-    if (this.messageBytes === Infinity) return `a varint that goes on after its byte ${MAX_VARINT_BYTES}`;
-    return this.messageBytes > Number.MAX_SAFE_INTEGER ? 'a length of 2^53 bytes or more' : undefined;
-  }
-
-  reset(): void {
-    this.takenBytes = 0;
-    this.complete = false;
-    this.messageBytes = 0;
-    this.#weight = 1;
   }
 }

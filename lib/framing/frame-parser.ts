@@ -1,6 +1,7 @@
 import { boolean, refuseUnknown } from '../options';
 import { BadLengthError, FrameTruncatedError, MessageTooLargeError } from './framing-errors';
-import { FRAME_FORMAT_KEYS, type FrameFormat, type LengthPrefix, type LengthReader, lengthPrefix } from './format';
+import { FRAME_FORMAT_KEYS, type FrameFormat, type LengthPrefix, lengthPrefix } from './format';
+import type { LengthReader } from './length-reader';
 
 export interface FrameParserOptions extends FrameFormat {
   /**

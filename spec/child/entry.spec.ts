@@ -41,6 +41,7 @@ describe('the entry rexport/child', () => {
       'framing/frame-parser.js',
       'framing/frame-writer.js',
       'framing/framing-errors.js',
+      'framing/length-reader.js',
       'options.js',
     ]);
   });
