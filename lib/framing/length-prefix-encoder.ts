@@ -95,10 +95,7 @@ export class LengthPrefixEncoder extends Transform {
       return false;
     }
     if (callback !== undefined) this.#callbacks.push(callback);
-    if (!this.#flushIsDue) {
-      this.#flushIsDue = true;
-      process.nextTick(() => this.#flush());
-    }
+    if (!this.#flushIsDue) this.#flushSoon();
     if (this.writableLength < this.writableHighWaterMark) return true;
     this.#owesDrain = !super.writableNeedDrain;
     return false;
@@ -118,6 +115,12 @@ export class LengthPrefixEncoder extends Transform {
     }
     this.#flush();
     return super.end(callback);
+  }
+
+  /** Apart from `write`, which would have to allocate what a closure in it sees, whether it makes one or not. */
+  #flushSoon(): void {
+    this.#flushIsDue = true;
+    process.nextTick(() => this.#flush());
   }
 
   #flush(): void {
