@@ -68,7 +68,10 @@ function fixedPrefix(
   maxMessageBytes: number | undefined,
 ): LengthPrefix {
   const isLittle = oneOf('endian', endian, ['big', 'little'] as const) === 'little';
-  const weights = Array.from({ length: width }, (_, i) => 256 ** (isLittle ? i : width - 1 - i));
+  const weights: number[] = [];
+  // Products, not powers, which are doubles to V8 whatever their value, and so would be all that is counted with them.
+  for (let weight = 1; weights.length < width; weight *= 256) weights.push(weight);
+  if (!isLittle) weights.reverse();
   const included = boolean('lengthIncludesPrefix', lengthIncludesPrefix) ? width : 0;
   const most = Math.min(256 ** width - 1, Number.MAX_SAFE_INTEGER) - included;
   return new FixedPrefix(limit(maxMessageBytes, most), weights, included);
@@ -99,16 +102,18 @@ class FixedPrefix implements LengthPrefix {
 
   write(target: Uint8Array, at: number, messageBytes: number): number {
     const length = messageBytes + this.included;
-    // A quotient by a power of two is exact, and what a Uint8Array keeps of it is its integer part modulo 256.
+    // What a Uint8Array keeps of a number is its integer part modulo 256.
     const { weights } = this;
     if (weights.length === 4) {
-      // As mostly; without a loop it is a tenth of all that a small message costs.
-      target[at] = length / (weights[0] ?? 1);
-      target[at + 1] = length / (weights[1] ?? 1);
-      target[at + 2] = length / (weights[2] ?? 1);
-      target[at + 3] = length / (weights[3] ?? 1);
+      // As mostly; by shifts, not in a loop, it is a tenth less of all that a small message costs.
+      const isLittle = weights[0] === 1;
+      target[at] = isLittle ? length : length >>> 24;
+      target[at + 1] = isLittle ? length >>> 8 : length >>> 16;
+      target[at + 2] = isLittle ? length >>> 16 : length >>> 8;
+      target[at + 3] = isLittle ? length >>> 24 : length;
       return at + 4;
     }
+    // Shifts end at 32 bits; the quotient by a power of two is exact.
     for (const weight of weights) target[at++] = length / weight;
     return at;
   }

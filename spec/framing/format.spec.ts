@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { expect } from 'chai';
-import type { FrameFormat } from '../../lib/framing/format';
+import { type FrameFormat, lengthPrefix } from '../../lib/framing/format';
 import { encodeFrame, FrameWriter } from '../../lib/framing/frame-writer';
 import { FrameParser } from '../../lib/framing/frame-parser';
 import { LengthPrefixDecoder } from '../../lib/framing/length-prefix-decoder';
@@ -50,6 +50,41 @@ describe('the format', () => {
     expect(
       texts(parse([Buffer.of(0x80, 0), Buffer.of(0x81, 0x80, 0), Buffer.from('x')], { prefix: 'varint' })),
     ).to.deep.equal(['', 'x']);
+  });
+
+  it('writes the lengths around every byte, and those above 2 GiB, as Buffer writes them', () => {
+    const lengths = [
+      0,
+      1,
+      255,
+      256,
+      65535,
+      65536,
+      2 ** 24 - 1,
+      2 ** 24,
+      2 ** 31 - 1,
+      2 ** 31,
+      2 ** 32 - 5,
+      2 ** 32 - 1,
+    ];
+    for (const endian of ['big', 'little'] as const) {
+      for (const [prefix, counted] of [
+        [4, 0],
+        [4, 4],
+        [8, 0],
+      ] as const) {
+        const format = lengthPrefix('a spec', { prefix, endian, lengthIncludesPrefix: counted > 0 });
+        for (const length of lengths.filter((length) => length + counted < 256 ** prefix)) {
+          const written = Buffer.alloc(prefix);
+          expect(format.write(written, 0, length)).to.equal(prefix);
+          const expected = Buffer.alloc(8);
+          if (endian === 'big') expected.writeBigUInt64BE(BigInt(length + counted));
+          else expected.writeBigUInt64LE(BigInt(length + counted));
+          const of4 = endian === 'big' ? expected.subarray(4) : expected.subarray(0, 4);
+          expect(written, `${length} ${endian}`).to.deep.equal(prefix === 4 ? of4 : expected);
+        }
+      }
+    }
   });
 
   it('reads FF FF FF FF as 4294967295 and 80 00 00 00 as 2147483648, never as negative', () => {
@@ -205,7 +240,7 @@ function announced(header: Buffer, format: FrameFormat): number {
 
 /** The limit as the writer tells it, for a message that has any number of bytes. */
 function limitOf(format: FrameFormat): number {
-  const endless = Object.defineProperty(Buffer.alloc(1), 'byteLength', { value: 2 ** 60 });
+  const endless = Object.defineProperty(Buffer.alloc(1), 'length', { value: 2 ** 60 });
   const error = thrownBy(() => new FrameWriter(format).write(endless));
   return (error as Error & { maxMessageBytes: number }).maxMessageBytes;
 }
