@@ -13,7 +13,6 @@ const SMALL_SLAB_BYTES = 8 * 1024;
 /** A slab for a flood: no more than a pipe takes in one write. */
 const SLAB_BYTES = 64 * 1024;
 
-const EMPTY = Buffer.alloc(0);
 const ERLANG_4 = lengthPrefix('encodeFrame', {});
 
 /**
@@ -26,7 +25,7 @@ const ERLANG_4 = lengthPrefix('encodeFrame', {});
 export class FrameWriter {
   readonly #prefix: LengthPrefix;
   /** Filled from the front and never rewound: what was taken from it is in use elsewhere. */
-  #slab = EMPTY;
+  #slab = new Uint8Array(0);
   #taken = 0;
   #filled = 0;
   #chunks: Buffer[] = [];
@@ -56,7 +55,8 @@ export class FrameWriter {
    */
   write(message: Message, encoding?: BufferEncoding): void {
     const bytes = bytesOf(message, encoding);
-    const messageBytes = checkedLength(this.#prefix, bytes);
+    const messageBytes = bytes.length;
+    checkLength(this.#prefix, messageBytes);
     const whole = messageBytes <= COPIED_WHOLE_BYTES;
     this.#reserve(this.#prefix.maxPrefixBytes + (whole ? messageBytes : COPIED_HEAD_BYTES));
     const before = this.#filled;
@@ -87,7 +87,7 @@ export class FrameWriter {
 
   #seal(): void {
     if (this.#filled === this.#taken) return;
-    this.#chunks.push(this.#slab.subarray(this.#taken, this.#filled));
+    this.#chunks.push(Buffer.from(this.#slab.buffer, this.#taken, this.#filled - this.#taken));
     this.#taken = this.#filled;
   }
 
@@ -96,7 +96,7 @@ export class FrameWriter {
     this.#seal();
     // A batch that fills one slab is a flood.
     const usual = this.#chunks.length === 0 ? SMALL_SLAB_BYTES : SLAB_BYTES;
-    this.#slab = Buffer.allocUnsafeSlow(Math.max(usual, bytes));
+    this.#slab = new Uint8Array(Buffer.allocUnsafeSlow(Math.max(usual, bytes)).buffer);
     this.#taken = 0;
     this.#filled = 0;
   }
@@ -111,22 +111,24 @@ export class FrameWriter {
 export function encodeFrame(message: Message, format?: FrameFormat): Buffer {
   const prefix = format === undefined ? ERLANG_4 : lengthPrefix('encodeFrame', format);
   const bytes = bytesOf(message);
-  const messageBytes = checkedLength(prefix, bytes);
+  const messageBytes = bytes.length;
+  checkLength(prefix, messageBytes);
   const frame = Buffer.allocUnsafe(prefix.maxPrefixBytes + messageBytes);
   const at = prefix.write(frame, 0, messageBytes);
   frame.set(bytes, at);
   return frame.subarray(0, at + messageBytes);
 }
 
-function checkedLength({ maxMessageBytes }: LengthPrefix, { byteLength }: Uint8Array): number {
-  if (byteLength > maxMessageBytes) throw new MessageTooLargeError({ messageBytes: byteLength, maxMessageBytes });
-  return byteLength;
+function checkLength({ maxMessageBytes }: LengthPrefix, messageBytes: number): void {
+  if (messageBytes > maxMessageBytes) throw new MessageTooLargeError({ messageBytes, maxMessageBytes });
 }
 
 function bytesOf(message: Message, encoding?: BufferEncoding): Uint8Array {
   // The length is taken from the encoded bytes: `Buffer.byteLength` only estimates base64.
   if (typeof message === 'string') return Buffer.from(message, encoding);
   if (!ArrayBuffer.isView(message)) throw new InvalidMessageError(message);
+  // As mostly, and by `length` alone: `byteLength` is no load to the compiler but a call.
+  if (message instanceof Uint8Array && message.length > 0) return message;
   try {
     // Memory that was transferred or shrunk away reads as length 0, like an empty message; only a method tells.
     if (message.byteLength === 0 && 'at' in message) message.at(0);

@@ -83,7 +83,7 @@ describe('FrameWriter', () => {
         [3, 2 ** 24],
         [4, 2 ** 32],
       ] as const) {
-        const fake = Object.defineProperty(Buffer.alloc(1), 'byteLength', { value: bytes });
+        const fake = Object.defineProperty(Buffer.alloc(1), 'length', { value: bytes });
         const format = { prefix, maxMessageBytes: 2 ** (8 * prefix) - 1 };
         const writer = new FrameWriter(format);
         for (const act of [() => writer.write(fake), () => encodeFrame(fake, format)]) {
