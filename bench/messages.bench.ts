@@ -120,7 +120,7 @@ function question(messageBytes: number, size: number, targets: Question['targets
 }
 
 export const bench: Bench = {
-  '64': question(64, 2_000_000, { 'two pushes': 10, 'Erlang open_port': 5 }),
-  '1024': question(1024, 500_000, { 'two pushes': 4, 'Erlang open_port': 2 }),
+  '64': question(64, 4_000_000, { 'two pushes': 10, 'Erlang open_port': 5 }),
+  '1024': question(1024, 1_200_000, { 'two pushes': 4, 'Erlang open_port': 2 }),
   '65536': question(65_536, 30_000, { 'two pushes': 1, 'Erlang open_port': 1.2 }),
 };
