@@ -10,9 +10,13 @@ const COPIED_WHOLE_BYTES = 16 * 1024;
 const COPIED_HEAD_BYTES = 1024;
 /** A slab for a trickle of messages: what an idle writer holds. */
 const SMALL_SLAB_BYTES = 8 * 1024;
-/** A slab for a flood: no more than a pipe takes in one write. */
-const SLAB_BYTES = 64 * 1024;
+/**
+ * A slab for a flood: all that an encoder takes before it says stop, 128 KiB and one message, so that a batch is one chunk
+ * and, as it is more than a port takes before it says stop, one turn of whoever sends it.
+ */
+const SLAB_BYTES = 144 * 1024;
 
+const NO_SLAB = new Uint8Array(0);
 const ERLANG_4 = lengthPrefix('encodeFrame', {});
 
 /**
@@ -25,9 +29,11 @@ const ERLANG_4 = lengthPrefix('encodeFrame', {});
 export class FrameWriter {
   readonly #prefix: LengthPrefix;
   /** Filled from the front and never rewound: what was taken from it is in use elsewhere. */
-  #slab = new Uint8Array(0);
+  #slab = NO_SLAB;
   #taken = 0;
   #filled = 0;
+  /** Whether the last batch outgrew a small slab, as then the next one will. */
+  #isFlood = false;
   #chunks: Buffer[] = [];
   #pendingBytes = 0;
   #pendingMessages = 0;
@@ -75,9 +81,14 @@ export class FrameWriter {
     this.#pendingMessages++;
   }
 
-  /** What is to be sent, in order: chunks of up to 64 KiB, or the rest of a message above 16 KiB. None is empty. */
+  /** What is to be sent, in order: chunks of up to 144 KiB, or the rest of a message above 16 KiB. None is empty. */
   take(): Buffer[] {
+    const bytes = this.#filled - this.#taken;
+    const isFlood = this.#isFlood && bytes > SMALL_SLAB_BYTES;
     this.#seal();
+    // Another batch like this one would be cut in two where the slab ends; and a trickle needs no large one.
+    if (isFlood !== this.#isFlood || this.#slab.length - this.#filled < bytes) this.#begin(NO_SLAB);
+    this.#isFlood = isFlood;
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#pendingBytes = 0;
@@ -94,9 +105,13 @@ export class FrameWriter {
   #reserve(bytes: number): void {
     if (this.#slab.length - this.#filled >= bytes) return;
     this.#seal();
-    // A batch that fills one slab is a flood.
-    const usual = this.#chunks.length === 0 ? SMALL_SLAB_BYTES : SLAB_BYTES;
-    this.#slab = new Uint8Array(Buffer.allocUnsafeSlow(Math.max(usual, bytes)).buffer);
+    this.#isFlood ||= this.#chunks.length > 0;
+    const usual = this.#isFlood ? SLAB_BYTES : SMALL_SLAB_BYTES;
+    this.#begin(new Uint8Array(Buffer.allocUnsafeSlow(Math.max(usual, bytes)).buffer));
+  }
+
+  #begin(slab: Uint8Array<ArrayBuffer>): void {
+    this.#slab = slab;
     this.#taken = 0;
     this.#filled = 0;
   }

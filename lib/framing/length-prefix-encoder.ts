@@ -7,9 +7,9 @@ import { InvalidMessageError } from './framing-errors';
 export interface LengthPrefixEncoderOptions extends FrameFormat {
   /** Both marks at once, in bytes; stands above the two below. */
   readonly highWaterMark?: number | undefined;
-  /** From how many bytes of frames on `write` says false. Default 256 KiB. */
+  /** From how many bytes of frames on `write` says false. Default 128 KiB. */
   readonly writableHighWaterMark?: number | undefined;
-  /** How many bytes may wait for the reader. Default 256 KiB. */
+  /** How many bytes may wait for the reader. Default 128 KiB. */
   readonly readableHighWaterMark?: number | undefined;
   /** Destroys the encoder with an AbortError. */
   readonly signal?: AbortSignal | undefined;
@@ -17,7 +17,7 @@ export interface LengthPrefixEncoderOptions extends FrameFormat {
 
 type WriteCallback = (error?: Error | null) => void;
 
-const HIGH_WATER_MARK_BYTES = 256 * 1024;
+const HIGH_WATER_MARK_BYTES = 128 * 1024;
 const OPTION_KEYS = [
   ...FRAME_FORMAT_KEYS,
   'highWaterMark',
@@ -31,7 +31,7 @@ const EMPTY = Buffer.alloc(0);
 /**
  * Messages in, frames out: one `write`, one message, the empty one too. Takes strings, Buffers and any other view.
  *
- * The messages of one tick leave together, in chunks of up to 64 KiB. A message of at most 16 KiB is copied at once; a
+ * The messages of one tick leave together, in chunks of up to 144 KiB. A message of at most 16 KiB is copied at once; a
  * longer one is not, and must not change after `write`.
  *
  * A message that is too long (MessageTooLargeError) or no bytes at all (InvalidMessageError) destroys the encoder:

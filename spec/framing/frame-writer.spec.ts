@@ -48,10 +48,31 @@ describe('FrameWriter', () => {
     }
   });
 
-  it('holds a small slab for a trickle', () => {
+  it('lets each batch of a flood leave as one chunk, up to 144 KiB', () => {
+    const writer = new FrameWriter();
+    for (const [batch, count] of [120, 130, 128, 135, 130].entries()) {
+      for (let i = 0; i < count; i++) writer.write(pattern(KIB));
+      const sizes = writer.take().map((chunk) => chunk.length);
+      if (batch > 0) expect(sizes).to.deep.equal([count * (KIB + 4)]);
+    }
+    for (let i = 0; i < 300; i++) writer.write(pattern(KIB));
+    for (const { length } of writer.take()) expect(length).to.be.at.most(144 * KIB);
+  });
+
+  it('holds a small slab for a trickle, also for one after a flood', () => {
     const writer = new FrameWriter();
     writer.write('x');
     expect(writer.take()[0]?.buffer.byteLength).to.be.at.most(8 * KIB);
+    for (let i = 0; i < 200; i++) writer.write(pattern(KIB));
+    writer.take();
+    writer.write('the end of the flood');
+    writer.take();
+    const slabs = ['x', 'y', 'z'].flatMap((message) => {
+      writer.write(message);
+      return writer.take().map((chunk) => chunk.buffer);
+    });
+    expect(new Set(slabs)).to.have.property('size', 1);
+    expect(slabs[0]?.byteLength).to.be.at.most(8 * KIB);
   });
 
   it('copies a payload of 16 KiB whole, and of a longer one the first KiB', () => {

@@ -294,6 +294,18 @@ describe('LengthPrefixEncoder', () => {
       expect(chunks.length).to.be.at.most(204_000 / (64 * KIB) + 2);
     });
 
+    it('lets a flood leave in one chunk for each time that it says stop', async () => {
+      const encoder = new LengthPrefixEncoder();
+      const chunks: Buffer[] = [];
+      encoder.on('data', (chunk: Buffer) => chunks.push(chunk));
+      for (let i = 0; i < 2000; i++) if (!encoder.write(pattern(KIB))) await once(encoder, 'drain');
+      encoder.end();
+      await finished(encoder);
+      expect(parse(chunks)).to.have.length(2000);
+      // The first batch begins as if it were a trickle; the last one is what was left.
+      for (const { length } of chunks.slice(2, -1)) expect(length).to.be.within(128 * KIB, 129 * KIB + 4);
+    });
+
     it('bears that its own reader writes to it or destroys it', async () => {
       const encoder = new LengthPrefixEncoder();
       const seen: Buffer[] = [];
@@ -308,12 +320,12 @@ describe('LengthPrefixEncoder', () => {
     });
   });
 
-  it('has marks of 256 KiB, and takes each mark', () => {
+  it('has marks of 128 KiB, and takes each mark', () => {
     const marks = (options: LengthPrefixEncoderOptions) => {
       const { readableHighWaterMark, writableHighWaterMark } = new LengthPrefixEncoder(options);
       return [readableHighWaterMark, writableHighWaterMark];
     };
-    expect(marks({})).to.deep.equal([256 * KIB, 256 * KIB]);
+    expect(marks({})).to.deep.equal([128 * KIB, 128 * KIB]);
     expect(marks({ highWaterMark: 7 })).to.deep.equal([7, 7]);
     expect(marks({ readableHighWaterMark: 7, writableHighWaterMark: 8 })).to.deep.equal([7, 8]);
     expect(marks({ highWaterMark: 0 })).to.deep.equal([0, 0]);
