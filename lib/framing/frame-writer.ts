@@ -32,6 +32,8 @@ export class FrameWriter {
   #slab = NO_SLAB;
   #taken = 0;
   #filled = 0;
+  /** What is in slabs of what was not taken. */
+  #batchBytes = 0;
   /** Whether the last batch outgrew a small slab, as then the next one will. */
   #isFlood = false;
   #chunks: Buffer[] = [];
@@ -77,18 +79,19 @@ export class FrameWriter {
       this.#seal();
       this.#chunks.push(viewOf(settled).subarray(COPIED_HEAD_BYTES));
     }
+    this.#batchBytes += this.#filled - before;
     this.#pendingBytes += at - before + messageBytes;
     this.#pendingMessages++;
   }
 
   /** What is to be sent, in order: chunks of up to 144 KiB, or the rest of a message above 16 KiB. None is empty. */
   take(): Buffer[] {
-    const bytes = this.#filled - this.#taken;
-    const isFlood = this.#isFlood && bytes > SMALL_SLAB_BYTES;
+    const isFlood = this.#isFlood && this.#batchBytes > SMALL_SLAB_BYTES;
     this.#seal();
     // Another batch like this one would be cut in two where the slab ends; and a trickle needs no large one.
-    if (isFlood !== this.#isFlood || this.#slab.length - this.#filled < bytes) this.#begin(NO_SLAB);
+    if (isFlood !== this.#isFlood || this.#slab.length - this.#filled < this.#batchBytes) this.#begin(NO_SLAB);
     this.#isFlood = isFlood;
+    this.#batchBytes = 0;
     const chunks = this.#chunks;
     this.#chunks = [];
     this.#pendingBytes = 0;
@@ -105,7 +108,7 @@ export class FrameWriter {
   #reserve(bytes: number): void {
     if (this.#slab.length - this.#filled >= bytes) return;
     this.#seal();
-    this.#isFlood ||= this.#chunks.length > 0;
+    this.#isFlood ||= this.#batchBytes > 0 && this.#batchBytes + bytes > SMALL_SLAB_BYTES;
     const usual = this.#isFlood ? SLAB_BYTES : SMALL_SLAB_BYTES;
     this.#begin(new Uint8Array(Buffer.allocUnsafeSlow(Math.max(usual, bytes)).buffer));
   }

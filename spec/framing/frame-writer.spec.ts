@@ -75,6 +75,18 @@ describe('FrameWriter', () => {
     expect(slabs[0]?.byteLength).to.be.at.most(8 * KIB);
   });
 
+  it('takes the heads of long messages for no flood', () => {
+    const writer = new FrameWriter();
+    const long = pattern(100 * KIB);
+    for (let batch = 0; batch < 20; batch++) {
+      writer.write(long);
+      writer.write(long);
+      const heads = writer.take().filter(({ length }) => length === 4 + KIB);
+      expect(heads).to.have.length(2);
+      for (const { buffer } of heads) expect(buffer.byteLength, `batch ${batch}`).to.be.at.most(8 * KIB);
+    }
+  });
+
   it('copies a payload of 16 KiB whole, and of a longer one the first KiB', () => {
     const copied = (size: number) => bytesCopiedBy(() => written([pattern(size)], new FrameWriter()));
     expect(copied(64)).to.equal(64);
