@@ -1,6 +1,11 @@
 /** The few checks that all options go through. Each throws at once and says what was expected and what came. */
 import { inspect } from 'node:util';
 
+/** The share of its letters in which an unknown name may differ from the one that is guessed. */
+const MOST_EDITED = 0.34;
+/** The letters that it takes to guess a name from its begin. */
+const FEWEST_GUESSED_FROM = 4;
+
 /** A value as it reads after "got": one line, whatever it is. */
 export function shown(value: unknown): string {
   const text = inspect(value, { depth: 0, breakLength: Infinity, maxStringLength: 60, maxArrayLength: 3 });
@@ -21,16 +26,76 @@ function alternatives(values: readonly unknown[]): string {
   return texts.length < 2 ? texts.join() : `${texts.slice(0, -1).join(', ')} or ${texts.at(-1)}`;
 }
 
-/** @throws TypeError when `given` is no plain set of options or has a key that is not in `known`. */
-export function refuseUnknown(what: string, given: unknown, known: readonly string[]): void {
+/**
+ * The options of `what` as a plain object of their own: of each known name that `given` has, by itself or from a class or
+ * another prototype, the value, read once. What stands on `Object.prototype` is nobody's option.
+ * @throws TypeError when `given` is no set of options, or has an enumerable name that is not in `known`
+ */
+export function optionsOf<Options extends object>(
+  what: string,
+  given: Options,
+  known: readonly PropertyKey[],
+): Options {
+  refuseUnknown(what, given, known);
+  const holders = prototypesOf(given);
+  const names = known.filter((name) => holders.some((holder) => Object.hasOwn(holder, name)));
+  return Object.fromEntries(names.map((name) => [name, given[name as keyof Options]])) as Options;
+}
+
+/** @throws TypeError when `given` is no set of options or has a name, its own or inherited, that is not in `known`. */
+export function refuseUnknown(what: string, given: unknown, known: readonly PropertyKey[]): void {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new TypeError(`expected the options of ${what} to be an object, got ${shown(given)}`);
   }
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) {
-      throw new TypeError(`expected the options of ${what} to be among ${known.join(', ')}, got \`${key}\``);
-    }
+  for (const key of prototypesOf(given).flatMap((holder) => Object.keys(holder))) {
+    if (known.includes(key)) continue;
+    const names = known.filter((name) => typeof name === 'string');
+    const near = nearest(key, names);
+    const guess = near === undefined ? '' : `; did you mean \`${near}\`?`;
+    throw new TypeError(`expected the options of ${what} to be among ${names.join(', ')}, got \`${key}\`${guess}`);
   }
+}
+
+/** The object and its prototypes, without the `Object.prototype` of whatever realm. */
+function prototypesOf(object: object): object[] {
+  const chain: object[] = [];
+  for (let next: object | null = object; next !== null; next = Object.getPrototypeOf(next) as object | null) {
+    if (Object.getPrototypeOf(next) !== null || !Object.hasOwn(next, 'isPrototypeOf')) chain.push(next);
+  }
+  return chain;
+}
+
+/** The known name that was most likely meant: the fewest edits away, or one that begins with it. */
+function nearest(key: string, known: readonly string[]): string | undefined {
+  const given = key.toLowerCase();
+  let best: string | undefined;
+  let fewest = Infinity;
+  for (const name of known) {
+    const target = name.toLowerCase();
+    const most = Math.max(given.length, target.length) * MOST_EDITED;
+    const isBegin = given.length >= FEWEST_GUESSED_FROM && target.startsWith(given);
+    if (!isBegin && Math.abs(given.length - target.length) > most) continue;
+    const edits = isBegin ? 1 : editsBetween(given, target);
+    if (edits < fewest && (isBegin || edits <= most)) [best, fewest] = [name, edits];
+  }
+  return best;
+}
+
+/** Letters added, left out, replaced, or swapped with the next: the fewest of them that make one text of the other. */
+function editsBetween(from: string, to: string): number {
+  let beforeLast: number[] = [];
+  let last = Array.from({ length: to.length + 1 }, (_, at) => at);
+  for (let i = 1; i <= from.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= to.length; j++) {
+      const isSame = from[i - 1] === to[j - 1];
+      const isSwap = i > 1 && j > 1 && from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1];
+      const swapped = isSwap ? (beforeLast[j - 2] ?? 0) + 1 : Infinity;
+      row.push(Math.min((row[j - 1] ?? 0) + 1, (last[j] ?? 0) + 1, (last[j - 1] ?? 0) + (isSame ? 0 : 1), swapped));
+    }
+    [beforeLast, last] = [last, row];
+  }
+  return last[to.length] ?? 0;
 }
 
 /** @throws TypeError for what is no number, RangeError for a fraction, NaN or a number outside `min` to `max`. */

@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { expect } from 'chai';
+import { expectTypeOf } from 'expect-type';
 import fc from 'fast-check';
 import {
   AbortError,
@@ -9,7 +10,21 @@ import {
   SpawnError,
   TimeoutError,
   type ExitFacts,
+  type TimeoutPhase,
 } from '../lib/errors';
+import type {
+  BadLengthError,
+  FrameTruncatedError,
+  InvalidMessageError,
+  MessageTooLargeError,
+} from '../lib/framing/framing-errors';
+import type {
+  BrokenError,
+  ClosedError,
+  PoisonError,
+  QueueFullError,
+  UnexpectedReplyError,
+} from '../lib/port/port-errors';
 
 const failed: ExitFacts = { command: 'gzip', exitCode: 3, signal: null, durationMs: 12.4, stderrTail: '' };
 
@@ -38,6 +53,35 @@ describe('errors: the base', () => {
       'ERR_REXPORT_TIMEOUT',
       'ERR_REXPORT_INPUT_CLOSED',
     ]);
+  });
+
+  it('has its code as a literal type, so that a switch narrows', () => {
+    expectTypeOf<BadLengthError['code']>().toEqualTypeOf<'ERR_REXPORT_BAD_LENGTH'>();
+    expectTypeOf<BrokenError['code']>().toEqualTypeOf<'ERR_REXPORT_BROKEN'>();
+    expectTypeOf<ClosedError['code']>().toEqualTypeOf<'ERR_REXPORT_CLOSED'>();
+    expectTypeOf<ExitError['code']>().toEqualTypeOf<'ERR_REXPORT_EXIT'>();
+    expectTypeOf<FrameTruncatedError['code']>().toEqualTypeOf<'ERR_REXPORT_FRAME_TRUNCATED'>();
+    expectTypeOf<InputClosedError['code']>().toEqualTypeOf<'ERR_REXPORT_INPUT_CLOSED'>();
+    expectTypeOf<InvalidMessageError['code']>().toEqualTypeOf<'ERR_REXPORT_INVALID_MESSAGE'>();
+    expectTypeOf<MessageTooLargeError['code']>().toEqualTypeOf<'ERR_REXPORT_MESSAGE_TOO_LARGE'>();
+    expectTypeOf<PoisonError['code']>().toEqualTypeOf<'ERR_REXPORT_POISON'>();
+    expectTypeOf<QueueFullError['code']>().toEqualTypeOf<'ERR_REXPORT_QUEUE_FULL'>();
+    expectTypeOf<SpawnError['code']>().toEqualTypeOf<'ERR_REXPORT_SPAWN'>();
+    expectTypeOf<TimeoutError['code']>().toEqualTypeOf<'ERR_REXPORT_TIMEOUT'>();
+    expectTypeOf<UnexpectedReplyError['code']>().toEqualTypeOf<'ERR_REXPORT_UNEXPECTED_REPLY'>();
+    expectTypeOf<AbortError['code']>().toEqualTypeOf<'ABORT_ERR'>();
+
+    const told = (error: ExitError | TimeoutError | MessageTooLargeError): number | string | null => {
+      switch (error.code) {
+        case 'ERR_REXPORT_EXIT':
+          return error.exitCode;
+        case 'ERR_REXPORT_TIMEOUT':
+          return error.phase;
+        case 'ERR_REXPORT_MESSAGE_TOO_LARGE':
+          return error.messageBytes;
+      }
+    };
+    expect(told(new ExitError(failed))).to.equal(3);
   });
 
   it('begins its stack with name and message, as a log shows it', () => {
@@ -94,6 +138,18 @@ describe('ExitError', () => {
     expect(new ExitError({ ...failed, cause }).cause).to.equal(cause);
   });
 
+  it('says of a request how many stood before it, and that it may be innocent', () => {
+    expect(new ExitError(failed).behind).to.equal(0);
+    const second = new ExitError({ ...failed, behind: 1 });
+    expect(second.behind).to.equal(1);
+    expect(second.message).to.equal(
+      'gzip exited with code 3 after 12 ms; this request stood behind 1 request and may be innocent',
+    );
+    expect(new ExitError({ ...failed, behind: 31, stderrTail: 'no' }).message).to.equal(
+      'gzip exited with code 3 after 12 ms; this request stood behind 31 requests and may be innocent; its stderr:\nno',
+    );
+  });
+
   it('shows stderr once in a log', () => {
     const log = inspect(new ExitError({ ...failed, stderrTail: 'only once' }));
     expect(log.split('only once')).to.have.lengthOf(2);
@@ -104,7 +160,44 @@ describe('TimeoutError', () => {
   it('says how long it was', () => {
     const error = new TimeoutError({ command: 'gzip', timeoutMs: 1500, phase: 'run' });
     expect(error.message).to.equal('gzip was still running 1500 ms after its spawn');
-    expect(error).to.include({ timeoutMs: 1500, phase: 'run' });
+    expect(error).to.include({ timeoutMs: 1500, phase: 'run', limit: 'timeoutMs' });
+  });
+
+  it('names the limit where it is not `timeoutMs`', () => {
+    const error = new TimeoutError({ command: 'gzip', timeoutMs: 40, phase: 'header', limit: 'runTimeoutMs' });
+    expect(error.message).to.match(/^gzip gave no reply in 40 ms \(`runTimeoutMs`\); /);
+    expect(error.limit).to.equal('runTimeoutMs');
+  });
+
+  it('says of a child that has never answered how old it is', () => {
+    const start = { command: 'java', timeoutMs: 500, phase: 'start' } as const;
+    expect(new TimeoutError({ ...start, childAgeMs: 612.4 }).message).to.equal(
+      'java had not started to answer after 500 ms: it is 612 ms old and has never answered',
+    );
+    expect(new TimeoutError({ ...start, timeoutMs: 30_000, limit: 'startTimeoutMs' }).message).to.equal(
+      'java had not started to answer after 30000 ms (`startTimeoutMs`)',
+    );
+  });
+
+  it('says how much of a reply has come, and asks whether a text was printed', () => {
+    const body = { command: 'wc', timeoutMs: 40, phase: 'body', receivedBytes: 9, expectedBytes: 1290 } as const;
+    const known = 'wc had not finished its reply after 40 ms: 9 of 1290 bytes have come';
+    const printed = new TimeoutError({ ...body, firstBytes: Buffer.from('hello you\n') });
+    expect(printed.message).to.equal(`${known}, beginning "hello you\\n"; did the program print to stdout?`);
+    expect(printed).to.include({ receivedBytes: 9, expectedBytes: 1290 });
+    const framed = new TimeoutError({ ...body, firstBytes: Buffer.from('0000050a68656c6c6f', 'hex') });
+    expect(framed.message).to.equal(`${known}, beginning 00 00 05 0a 68 65 6c 6c 6f`);
+    expect(new TimeoutError(body).message).to.equal(known);
+    const unknown = new TimeoutError({ command: 'wc', timeoutMs: 40, phase: 'body' });
+    expect(unknown.message).to.equal('wc had not finished its reply after 40 ms');
+    expect(unknown.receivedBytes).to.equal(undefined);
+  });
+
+  it('has a sentence for each phase', () => {
+    const sentence = (phase: TimeoutPhase): string => new TimeoutError({ command: 'wc', timeoutMs: 40, phase }).message;
+    expect(sentence('queue')).to.equal('wc had no child free for the request within 40 ms');
+    expect(sentence('write')).to.equal('wc had not taken the whole request after 40 ms');
+    expect(sentence('reply')).to.equal('wc gave no reply to the request in 40 ms');
   });
 });
 

@@ -1,5 +1,6 @@
+import { runInNewContext } from 'node:vm';
 import { expect } from 'chai';
-import { boolean, integer, kindOf, oneOf, osText, refuseUnknown, shown } from '../lib/options';
+import { boolean, integer, kindOf, oneOf, optionsOf, osText, refuseUnknown, shown } from '../lib/options';
 
 describe('options: a value as it reads in a message', () => {
   const values: [title: string, value: unknown, text: string][] = [
@@ -54,6 +55,82 @@ describe('options: the set of them', () => {
         `expected the options of Thing to be an object, got ${shown(given)}`,
       );
     }
+  });
+
+  it('names the known one that was most likely meant', () => {
+    const known = ['timeoutMs', 'signal', 'maxMessageBytes', 'killSignal', 'killTree', 'size'];
+    const guesses: [given: string, meant: string][] = [
+      ['timeout', 'timeoutMs'],
+      ['timeoutMS', 'timeoutMs'],
+      ['timoutMs', 'timeoutMs'],
+      ['tiemoutMs', 'timeoutMs'],
+      ['maxMessage', 'maxMessageBytes'],
+      ['maxMessageByte', 'maxMessageBytes'],
+      ['kilTree', 'killTree'],
+      ['sigal', 'signal'],
+      ['SIZE', 'size'],
+    ];
+    for (const [given, meant] of guesses) {
+      expect(() => refuseUnknown('Thing', { [given]: 1 }, known)).to.throw(
+        TypeError,
+        `got \`${given}\`; did you mean \`${meant}\`?`,
+      );
+    }
+  });
+
+  it('guesses nothing where no known one is near, however long the name is', () => {
+    for (const given of ['colour', 'x', '', 'ms', 'retries', 'timeoutMs'.repeat(100_000)]) {
+      const refused = (): void => refuseUnknown('Thing', { [given]: 1 }, ['timeoutMs', 'signal', 'size']);
+      expect(refused).to.throw(TypeError, /got `[^`]*`$/);
+    }
+  });
+
+  it('refuses an unknown one that a prototype has, but for what everything has', () => {
+    const inherited = Object.create({ colour: 2 }) as object;
+    expect(() => refuseUnknown('Thing', inherited, ['size'])).to.throw(TypeError, 'got `colour`');
+    Object.assign(Object.prototype, { colour: 2 });
+    try {
+      refuseUnknown('Thing', {}, ['size']);
+      refuseUnknown('Thing', runInNewContext('Object.prototype.colour = 2; ({ size: 1 })'), ['size']);
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'colour');
+    }
+  });
+
+  it('is read from the object, its class and its prototypes, once each', () => {
+    let reads = 0;
+    class Settings {
+      size = 1;
+      get weight(): number {
+        reads += 1;
+        return 2;
+      }
+    }
+    class OwnSettings extends Settings {}
+    const read = optionsOf<{ size?: number; weight?: number; name?: string }>('Thing', new OwnSettings(), [
+      'size',
+      'weight',
+      'name',
+    ]);
+    expect(read).to.deep.equal({ size: 1, weight: 2 });
+    expect(Object.keys(read)).to.deep.equal(['size', 'weight']);
+    expect(reads).to.equal(1);
+    expect(optionsOf('Thing', Object.create({ size: 3 }) as object, ['size'])).to.deep.equal({ size: 3 });
+    expect(optionsOf('Thing', Object.create(null) as object, ['size'])).to.deep.equal({});
+  });
+
+  it('is not read from what everything has', () => {
+    Object.assign(Object.prototype, { size: 9 });
+    try {
+      expect(Object.keys(optionsOf('Thing', {}, ['size']))).to.deep.equal([]);
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'size');
+    }
+  });
+
+  it('keeps a symbol that is known', () => {
+    const known = Symbol('known');
+    expect(optionsOf('Thing', { [known]: 1 }, ['size', known])).to.deep.equal({ [known]: 1 });
   });
 
   it('takes known ones, also where they are undefined', () => {

@@ -1,9 +1,4 @@
-import { RexPortError } from '../errors';
-
-/** How much of an unexpected text a sentence repeats. */
-const SHOWN_TEXT_CHARACTERS = 32;
-/** Fewer printable bytes than this say nothing: binary data has them too. */
-const FEWEST_TELLING_CHARACTERS = 3;
+import { RexPortError, leadingText } from '../errors';
 
 export interface MessageTooLargeFacts {
   readonly messageBytes: number;
@@ -19,6 +14,7 @@ export interface MessageTooLargeFacts {
  * byte of it is sent or taken in. `ERR_REXPORT_MESSAGE_TOO_LARGE`
  */
 export class MessageTooLargeError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_MESSAGE_TOO_LARGE';
   readonly messageBytes: number;
   readonly maxMessageBytes: number;
   readonly offset: number | undefined;
@@ -46,6 +42,7 @@ export interface BadLengthFacts {
 
 /** A length prefix that no message can have, whatever the limit. `ERR_REXPORT_BAD_LENGTH` */
 export class BadLengthError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_BAD_LENGTH';
   readonly offset: number;
 
   constructor({ offset, fault, firstBytes }: BadLengthFacts) {
@@ -63,6 +60,7 @@ export interface FrameTruncatedFacts {
 
 /** The input ended inside a frame. `ERR_REXPORT_FRAME_TRUNCATED` */
 export class FrameTruncatedError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_FRAME_TRUNCATED';
   /** `header`: inside the length prefix; `body`: inside the message, or right before its first byte. */
   readonly phase: 'header' | 'body';
   /** How much of that phase had come. */
@@ -85,6 +83,7 @@ export class FrameTruncatedError extends RexPortError {
 
 /** A message that is no bytes: neither string nor view, or a view whose memory is gone. `ERR_REXPORT_INVALID_MESSAGE` */
 export class InvalidMessageError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_INVALID_MESSAGE';
   /** `typeof` the message, `null`, or the name of its class. */
   readonly type: string;
 
@@ -116,9 +115,8 @@ function hint(firstBytes: Uint8Array | undefined): string {
   if (type === 0x16 && major === 3 && minor <= 4) {
     return '; it begins like a TLS handshake: does the other end expect TLS?';
   }
-  const quoted = Buffer.from(firstBytes.subarray(0, SHOWN_TEXT_CHARACTERS)).toString('latin1');
-  const text = /^[\t\n\r -~]*/.exec(quoted)?.[0] ?? '';
-  if (text.length < FEWEST_TELLING_CHARACTERS) return '';
+  const text = leadingText(firstBytes);
+  if (text === undefined) return '';
   const reads = `; its first bytes read ${JSON.stringify(text)}`;
   if (text.startsWith('SSH-')) return `${reads}, an SSH greeting`;
   if (/^(GET |HEAD|POST|PUT |DELE|OPTI|PATC|CONN|TRAC|HTTP)/.test(text)) return `${reads}, which is HTTP`;

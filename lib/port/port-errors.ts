@@ -3,6 +3,7 @@ import { RexPortError, SpawnError } from '../errors';
 
 /** The port was closed or destroyed: it takes no more requests. `ERR_REXPORT_CLOSED` */
 export class ClosedError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_CLOSED';
   constructor(command: string) {
     super('ERR_REXPORT_CLOSED', `the port of ${command} is closed and takes no more requests`);
   }
@@ -10,6 +11,7 @@ export class ClosedError extends RexPortError {
 
 /** So many requests are pending as the children can hold and `maxQueue` allows. `ERR_REXPORT_QUEUE_FULL` */
 export class QueueFullError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_QUEUE_FULL';
   /** How many requests may be pending, in the children and in the queue together. */
   readonly limit: number;
 
@@ -30,6 +32,7 @@ export interface BrokenFacts {
 
 /** The child was given up; every request fails at once, until `restart()`. `ERR_REXPORT_BROKEN` */
 export class BrokenError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_BROKEN';
   readonly restarts: number;
   readonly withinMs: number;
 
@@ -43,6 +46,7 @@ export class BrokenError extends RexPortError {
 
 /** Two children died of the same request, alone with it. `ERR_REXPORT_POISON` */
 export class PoisonError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_POISON';
   readonly crashes: number;
 
   constructor({
@@ -61,6 +65,7 @@ export class PoisonError extends RexPortError {
 
 /** The child sent a message that nobody had asked for. `ERR_REXPORT_UNEXPECTED_REPLY` */
 export class UnexpectedReplyError extends RexPortError {
+  declare readonly code: 'ERR_REXPORT_UNEXPECTED_REPLY';
   readonly messageBytes: number;
 
   constructor({ command, messageBytes }: { readonly command: string; readonly messageBytes: number }) {
