@@ -1,5 +1,5 @@
 /** What the specs ask about other processes. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** A zombie is dead: whoever should have buried it may be gone itself. */
@@ -17,6 +17,14 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** The children of a process that are there, the zombies too. Only on Linux. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`)
+    .flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '))
+    .filter((text) => text !== '')
+    .map(Number);
 }
 
 /** Waits until the condition holds; at most so long. @returns whether it came to hold */
