@@ -2,9 +2,12 @@
 // the types of readable-stream, which nobody who installs rexport has.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ts from 'typescript';
 import * as imported from 'rexport';
 import * as importedChild from 'rexport/child';
 
@@ -34,6 +37,42 @@ for (const file of readdirSync(dist, { recursive: true })) {
     /from 'readable-stream'|require\('readable-stream'\)/,
     file,
   );
+}
+
+// A project that has rexport installed compiles, however it resolves modules.
+const project = mkdtempSync(path.join(tmpdir(), 'rexport-surface-'));
+try {
+  mkdirSync(path.join(project, 'node_modules'));
+  const repository = fileURLToPath(new URL('..', import.meta.url));
+  symlinkSync(repository, path.join(project, 'node_modules', 'rexport'));
+  const file = path.join(project, 'index.ts');
+  writeFileSync(
+    file,
+    `import { Port } from 'rexport';
+import { servePort, type MessageHandler } from 'rexport/child';
+import { fakeChild } from 'rexport/testing';
+const handler: MessageHandler = (message) => message;
+export const port: Port = new Port('worker', { ...fakeChild(handler) });
+export const served: Promise<void> = servePort(handler);
+`,
+  );
+  const ways = { node10: 'commonjs', node16: 'node16', nodenext: 'nodenext', bundler: 'esnext' };
+  for (const [moduleResolution, module] of Object.entries(ways)) {
+    const { options } = ts.convertCompilerOptionsFromJson(
+      { module, moduleResolution, target: 'es2022', lib: ['es2023', 'esnext.disposable'], strict: true, noEmit: true },
+      project,
+    );
+    // TypeScript 6 says that node10 goes; who has it still, uses it.
+    Object.assign(options, {
+      ignoreDeprecations: '6.0',
+      types: ['node'],
+      typeRoots: [path.join(repository, 'node_modules/@types')],
+    });
+    const faults = ts.getPreEmitDiagnostics(ts.createProgram([file], options));
+    assert.equal(ts.formatDiagnostics(faults, ts.createCompilerHost(options)), '', moduleResolution);
+  }
+} finally {
+  rmSync(project, { recursive: true });
 }
 
 console.log(`the same by import and require: ${names.join(', ')}`);

@@ -18,16 +18,14 @@ const sees: Record<string, string[]> = {
   framing: leaves,
   process: leaves,
   child: ['framing', ...leaves],
-  // a program of its own, which nobody sees
-  check: ['port', 'duplex', 'framing', 'process', ...leaves],
   // what stands in for a child in the tests of others
   testing: ['port', 'child', 'framing', ...leaves],
   ...Object.fromEntries(leaves.map((leaf) => [leaf, leaves])),
 };
 
-function readSources(): Sources {
-  const files = readdirSync(lib, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
-  return Object.fromEntries(files.map((file) => [file, readFileSync(path.join(lib, file), 'utf8')]));
+function readSources(folder = lib): Sources {
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  return Object.fromEntries(files.map((file) => [file, readFileSync(path.join(folder, file), 'utf8')]));
 }
 
 function roomOf(file: string): string {
@@ -90,6 +88,21 @@ function faults(sources: Sources): string[] {
     }),
   ];
 }
+
+describe('the command rexport', () => {
+  it('is built from the public names alone, as a user would build it', () => {
+    const sources = readSources(path.join(lib, '..', 'check'));
+    const wrong = Object.entries(sources).flatMap(([file, text]) =>
+      importsOf(text)
+        .filter(
+          (specifier) => specifier !== '../lib/index' && !/^\.\/[a-z-]+$|^node:(?!child_process$)/.test(specifier),
+        )
+        .map((specifier) => `${file} -> ${specifier}`),
+    );
+    expect(Object.keys(sources)).to.include('bin.ts');
+    expect(wrong).to.deep.equal([]);
+  });
+});
 
 describe('the layers of lib', () => {
   it('hold: imports run one way, dependencies have one door each, no file is too long', () => {

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { expect } from 'chai';
 import ts from 'typescript';
+import manifest from '../package.json';
 import * as rexport from '../lib/index';
 
 const values = [
@@ -68,6 +69,39 @@ function declaredNames(): string[] {
 describe('the public surface', () => {
   it('has these values and no others', () => {
     expect(Object.keys(rexport).sort()).to.deep.equal(values);
+  });
+
+  it('is found by every way that TypeScript resolves modules, each entry of it', () => {
+    const repository = path.join(__dirname, '..');
+    const installed = '/project/node_modules/rexport/';
+    // As the build lays it out: dist has a declaration for each source.
+    const onDisk = (file: string): string | undefined =>
+      file.startsWith(installed)
+        ? path.join(repository, file.slice(installed.length).replace(/^dist\/(.*)\.d\.ts$/, '$1.ts'))
+        : undefined;
+    const host: ts.ModuleResolutionHost = {
+      fileExists: (file) => onDisk(file) !== undefined && ts.sys.fileExists(onDisk(file)!),
+      readFile: (file) => (onDisk(file) === undefined ? undefined : ts.sys.readFile(onDisk(file)!)),
+    };
+    const ways: [way: string, options: ts.CompilerOptions][] = [
+      ['node10', { moduleResolution: ts.ModuleResolutionKind.Node10, module: ts.ModuleKind.CommonJS }],
+      ['node16', { moduleResolution: ts.ModuleResolutionKind.Node16, module: ts.ModuleKind.Node16 }],
+      ['nodenext', { moduleResolution: ts.ModuleResolutionKind.NodeNext, module: ts.ModuleKind.NodeNext }],
+      ['bundler', { moduleResolution: ts.ModuleResolutionKind.Bundler, module: ts.ModuleKind.ESNext }],
+    ];
+    const entries = Object.entries(manifest.exports).filter(([, target]) => typeof target === 'object') as [
+      string,
+      { types: string },
+    ][];
+    expect(entries.map(([name]) => name)).to.include.members(['.', './child', './testing']);
+    for (const [name, { types: declaration }] of entries) {
+      for (const [way, options] of ways) {
+        const specifier = path.posix.join('rexport', name);
+        const { resolvedModule } = ts.resolveModuleName(specifier, '/project/index.ts', options, host);
+        const expected = path.posix.join(installed, declaration);
+        expect(resolvedModule?.resolvedFileName, `${specifier} by ${way}`).to.equal(expected);
+      }
+    }
   });
 
   it('has these types besides and no others', () => {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
-import { check, type Row } from '../../lib/check/check';
-import { lines } from '../../lib/check/report';
+import { check, type Row } from '../../check/check';
+import { lines } from '../../check/report';
 import { failures, python3, together } from '../support/check';
 import { program } from '../support/ports';
 import { readme } from '../support/readme';

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
-import { check, type Row } from '../../lib/check/check';
-import type { Program } from '../../lib/check/conversation';
+import { check, type Row } from '../../check/check';
+import type { Program } from '../../check/conversation';
 import { failures, python3, together } from '../support/check';
 import { programPath } from '../support/programs';
 

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { expect } from 'chai';
-import { main } from '../../lib/check/cli';
+import { main } from '../../check/cli';
 import { program } from '../support/ports';
 import { programPath } from '../support/programs';
 
@@ -114,7 +114,7 @@ describe('the command rexport check', () => {
   });
 
   it('prints the usage when asked, as a program of its own', () => {
-    const bin = path.resolve(programPath('served'), '../../../lib/check/bin.js');
+    const bin = path.resolve(programPath('served'), '../../../check/bin.js');
     const { status, stdout } = spawnSync(process.execPath, [bin, '--help'], { encoding: 'utf8' });
     expect(status).to.equal(0);
     expect(stdout).to.match(/^usage: rexport check /);

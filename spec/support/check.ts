@@ -1,6 +1,6 @@
 /** What the specs of `rexport check` share. */
 import { spawnSync } from 'node:child_process';
-import type { Row } from '../../lib/check/check';
+import type { Row } from '../../check/check';
 
 /** Most of them wait most of the time. */
 const AT_A_TIME = 10;

@@ -17,7 +17,7 @@ function compile(): string {
   const folder = mkdtempSync(path.join(tmpdir(), 'rexport-programs-'));
   symlinkSync(path.join(repository, 'node_modules'), path.join(folder, 'node_modules'));
   const compilerOptions = { module: ts.ModuleKind.Node20, target: ts.ScriptTarget.ES2022, inlineSourceMap: true };
-  for (const room of ['lib', path.join('spec', 'programs'), path.join('examples', 'children')]) {
+  for (const room of ['lib', 'check', path.join('spec', 'programs'), path.join('examples', 'children')]) {
     for (const name of readdirSync(path.join(repository, room), { recursive: true, encoding: 'utf8' })) {
       if (!name.endsWith('.ts')) continue;
       const source = path.join(repository, room, name);

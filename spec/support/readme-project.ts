@@ -21,7 +21,7 @@ export interface Run {
 /** What package.json exports, as files of lib without their ending. */
 const entries = Object.fromEntries(
   Object.entries(manifest.exports).flatMap(([name, target]) =>
-    typeof target === 'string' ? [] : [[name, target.default.replace(/^\.\/dist\/(.*)\.js$/, '$1')]],
+    typeof target === 'string' ? [] : [[name, target.default.replace(/^\.\/dist\/lib\/(.*)\.js$/, '$1')]],
   ),
 );
 const repository = path.join(__dirname, '..', '..');

@@ -1,7 +1,7 @@
 /** What a program is put through. Each case has a run of the program to itself. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { encodeFrame } from '../framing/frame-writer';
+import { encodeFrame } from '../lib/index';
 import { Conversation, type Program } from './conversation';
 import { echo, ending, judge, patterned, type Exchange, type Suspicion } from './exchange';
 import { whySilent } from './experiments';

@@ -1,10 +1,5 @@
 /** One run of the program under check: what is sent to it, and all that can be seen of it. */
-import { PortDuplex } from '../duplex/port-duplex';
-import { RexPortError } from '../errors';
-import type { FrameFormat } from '../framing/format';
-import { FrameParser } from '../framing/frame-parser';
-import { encodeFrame } from '../framing/frame-writer';
-import type { ExitStatus } from '../process/exit-status';
+import { encodeFrame, type ExitStatus, type FrameFormat, FrameParser, PortDuplex, RexPortError } from '../lib/index';
 
 export interface Program {
   readonly command: string;

@@ -1,5 +1,5 @@
 /** What the bytes of a wrong reply tell. */
-import { encodeFrame } from '../framing/frame-writer';
+import { encodeFrame } from '../lib/index';
 import type { Diagnosis } from './findings';
 
 /** The reply as it would be with a length of so many bytes, of another value. */
