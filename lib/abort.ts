@@ -14,3 +14,31 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
     if (limit > 0) setMaxListeners(getMaxListeners(signal) - 1, signal);
   };
 }
+
+/** One listener for each signal, however many share it: Node warns of a leak at eleven. */
+export class AbortGroup<T> {
+  readonly #onAbort: (items: T[], signal: AbortSignal) => void;
+  readonly #watched = new Map<AbortSignal, { readonly items: Set<T>; readonly stop: () => void }>();
+
+  /** @param listener called with all that wait for the signal that has fired */
+  constructor(listener: (items: T[], signal: AbortSignal) => void) {
+    this.#onAbort = listener;
+  }
+
+  add(signal: AbortSignal, item: T): void {
+    let entry = this.#watched.get(signal);
+    if (entry === undefined) {
+      const items = new Set<T>();
+      entry = { items, stop: onAbort(signal, () => this.#onAbort([...items], signal)) };
+      this.#watched.set(signal, entry);
+    }
+    entry.items.add(item);
+  }
+
+  delete(signal: AbortSignal, item: T): void {
+    const entry = this.#watched.get(signal);
+    if (entry === undefined || !entry.items.delete(item) || entry.items.size > 0) return;
+    entry.stop();
+    this.#watched.delete(signal);
+  }
+}

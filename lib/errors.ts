@@ -97,6 +97,7 @@ export class ExitError extends RexPortError {
    */
   readonly behind: number;
   readonly #stderrTail: string;
+  readonly #reason: string | undefined;
 
   constructor({ command, exitCode, signal, durationMs, reason, stderrTail, behind = 0, cause }: ExitFacts) {
     const byItself = signal === null ? `exited with code ${exitCode}` : `was ended by ${signal}`;
@@ -112,6 +113,12 @@ export class ExitError extends RexPortError {
     this.durationMs = durationMs;
     this.behind = behind;
     this.#stderrTail = stderrTail;
+    this.#reason = reason;
+  }
+
+  /** @internal The same end, as it is told to a request that stood behind others. */
+  asSeenFrom(behind: number): ExitError {
+    return new ExitError({ ...this, reason: this.#reason, stderrTail: this.#stderrTail, cause: this.cause, behind });
   }
 
   /** The last of what the child wrote on stderr, at most `stderrTailBytes`. A getter, so that a log shows it once. */

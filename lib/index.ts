@@ -15,15 +15,14 @@ export {
 export { LengthPrefixDecoder, type LengthPrefixDecoderOptions } from './framing/length-prefix-decoder';
 export { LengthPrefixEncoder, type LengthPrefixEncoderOptions } from './framing/length-prefix-encoder';
 export type { ExitStatus } from './process/exit-status';
-export type { PortState } from './port/dispatcher-events';
 export { json } from './port/json';
 export type { Distribution } from './port/histogram';
-export type { Generation, LaneState, Restart } from './port/lane-events';
 export { Port } from './port/port';
 export { BrokenError, ClosedError, PoisonError, QueueFullError, UnexpectedReplyError } from './port/port-errors';
-export type { PortEvents } from './port/port-face';
+export type { Generation, PortEvents, Restart } from './port/port-events';
 export type { Codec, PortOptions, PortPoolOptions } from './port/port-options';
+export type { PortState } from './port/pool';
 export { PortPool } from './port/port-pool';
 export type { RequestOptions } from './port/request';
 export type { RequestTransform, TransformOptions } from './port/request-transform';
-export type { Figures, LaneStatistics, PortStatistics } from './port/statistics';
+export type { Figures, LaneState, LaneStatistics, PortStatistics } from './port/statistics';

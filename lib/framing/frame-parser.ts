@@ -30,6 +30,15 @@ const FastBuffer = (
   >
 )[Symbol.species];
 
+/** Of a message that has begun to come. */
+export interface PartialMessage {
+  readonly receivedBytes: number;
+  /** What the prefix announces. */
+  readonly expectedBytes: number;
+  /** What the frame began with, prefix first. */
+  readonly firstBytes: Buffer;
+}
+
 /**
  * Chunks to messages. Owns no stream: `write` a chunk, then ask `next` until it says undefined; `end` when no more comes.
  *
@@ -65,6 +74,17 @@ export class FrameParser {
   /** Whether a length has come whose message has not come whole. */
   get isInsideMessage(): boolean {
     return this.#reader.complete;
+  }
+
+  /** What has come of the message that is on its way; all 0 and empty between messages. */
+  get partial(): PartialMessage {
+    const { complete, messageBytes } = this.#reader;
+    if (!complete) return { receivedBytes: 0, expectedBytes: 0, firstBytes: EMPTY };
+    const prefix = Buffer.alloc(this.#prefix.maxPrefixBytes);
+    const width = this.#prefix.write(prefix, 0, messageBytes);
+    const body = this.#partial.subarray(0, Math.min(this.#received, QUOTED_BYTES));
+    const firstBytes = Buffer.concat([prefix.subarray(0, width), body]);
+    return { receivedBytes: this.#received, expectedBytes: messageBytes, firstBytes };
   }
 
   /**

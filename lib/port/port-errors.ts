@@ -1,5 +1,5 @@
 /** The errors of requests. */
-import { RexPortError, SpawnError } from '../errors';
+import { RexPortError } from '../errors';
 
 /** The port was closed or destroyed: it takes no more requests. `ERR_REXPORT_CLOSED` */
 export class ClosedError extends RexPortError {
@@ -72,12 +72,4 @@ export class UnexpectedReplyError extends RexPortError {
     super('ERR_REXPORT_UNEXPECTED_REPLY', `${command} sent a message of ${messageBytes} bytes that nobody waits for`);
     this.messageBytes = messageBytes;
   }
-}
-
-const PERMANENT_CODES: readonly unknown[] = ['ENOENT', 'ENOTDIR', 'EACCES'];
-
-/** A program or a directory that is missing at the very first spawn is a mistake of the caller's: no restart mends it. */
-export function isCallersMistake(error: Error): boolean {
-  if (!(error instanceof SpawnError)) return false;
-  return PERMANENT_CODES.includes((error.cause as NodeJS.ErrnoException | undefined)?.code);
 }

@@ -3,9 +3,9 @@ import { PORT_DUPLEX_KEYS, checkPortDuplexOptions, type PortDuplexOptions } from
 import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/format';
 import type { Message } from '../framing/frame-writer';
 import { integer, oneOf, refuseUnknown, shown } from '../options';
-import type { DispatcherSettings } from './dispatcher-events';
-import { OPEN_CHILD, type OpenChild } from './open-child';
+import type { PoolSettings } from './pool';
 import type { RestartOptions } from './restart-policy';
+import { OPEN_CHILD, type OpenChild } from './session';
 
 /** Those of a PortDuplex that a port decides for itself. */
 type Decided = 'stdin' | 'stdout' | 'onInputClosed' | 'timeoutMs' | 'highWaterMark' | 'redirect';
@@ -29,15 +29,22 @@ export interface PortOptions<Request = Message, Reply = Buffer>
   readonly maxInFlight?: number | undefined;
   /** How many requests may wait besides those that the children hold. Default Infinity. */
   readonly maxQueue?: number | undefined;
-  /** How many milliseconds a request may take, from its call to its reply. Default: as long as it takes. */
+  /** How many milliseconds a request may take, from its call to its reply. Default: any time. */
   readonly requestTimeoutMs?: number | undefined;
+  /** How many milliseconds a child may take for a request from the moment it is given it; see RequestOptions. Default: any time. */
+  readonly runTimeoutMs?: number | undefined;
+  /**
+   * How many milliseconds a child that has never answered may take to its first reply, from its first request on. Until
+   * then no deadline of a request ends it: a program with a slow start is not started again and again. Default 30 000.
+   */
+  readonly startTimeoutMs?: number | undefined;
   /** The delay before a restart doubles from `minMs` (100) to `maxMs` (30 000), and is drawn between 0 and that. */
   readonly backoff?: Optional<RestartOptions['backoff']> | undefined;
-  /** A child that was given so many requests is replaced, without a gap. Default: never for that. */
+  /** A child that was given this many requests is replaced, without a gap. Default: no limit. */
   readonly maxRequests?: number | undefined;
-  /** A child of this age in milliseconds is replaced, without a gap. Default: never for that. */
+  /** A child of this age in milliseconds is replaced, without a gap. Default: no limit. */
   readonly maxAgeMs?: number | undefined;
-  /** The longest silence, in milliseconds, that `close()` bears, before and after the end of the input. Default 5000. */
+  /** How many milliseconds `close()` waits without a reply, and again from the end of the input to the exit. Default 5000. */
   readonly closeTimeoutMs?: number | undefined;
   /** @internal */
   readonly [OPEN_CHILD]?: OpenChild | undefined;
@@ -46,15 +53,17 @@ export interface PortOptions<Request = Message, Reply = Buffer>
 export interface PortPoolOptions<Request = Message, Reply = Buffer> extends PortOptions<Request, Reply> {
   /** How many children there are at most, 1 to 1024; they are started as they are needed. Default: as many as there are cores. */
   readonly size?: number | undefined;
-  /** A child that had nothing to do for so many milliseconds leaves, until it is needed again. Default: none leaves. */
+  /** A child that had nothing to do for this many milliseconds leaves, until it is needed again. Default: none leaves. */
   readonly idleTimeoutMs?: number | undefined;
-  /** So many stay, though they have nothing to do. Default 0. */
+  /** How many children `start()` starts, and how many stay though they have nothing to do. Default 0. */
   readonly minSize?: number | undefined;
 }
 
 const MAX_DELAY_MS = 2 ** 31 - 1;
 /** A busy system takes its time to reap; too short, and it is not known how a child ended that closed its pipes first. */
 const FAREWELL_MS = 1000;
+/** How much longer than its own bound a stream may take to tell how its child ended: more, and a descendant writes on. */
+const LAST_WORDS_MS = 1000;
 const DECIDED: readonly string[] = ['stdin', 'stdout', 'onInputClosed', 'timeoutMs', 'highWaterMark', 'redirect'];
 const SPAWN_KEYS: readonly string[] = PORT_DUPLEX_KEYS.filter((key) => !DECIDED.includes(key));
 const OWN_KEYS: readonly string[] = [
@@ -63,6 +72,8 @@ const OWN_KEYS: readonly string[] = [
   'maxInFlight',
   'maxQueue',
   'requestTimeoutMs',
+  'runTimeoutMs',
+  'startTimeoutMs',
   'restart',
   'maxRestarts',
   'withinMs',
@@ -77,30 +88,30 @@ const MAX_SIZE = 1024;
 /** The limits of a pool's children are drawn from this share below what was asked, so that they do not meet. */
 const POOL_JITTER = 0.2;
 
-interface Checked<Request, Reply> {
-  readonly settings: DispatcherSettings;
-  readonly codec: Codec<Request, Reply>;
+interface Checked<Request> {
+  readonly settings: PoolSettings;
+  readonly encode: ((request: Request) => Message) | undefined;
 }
 
 /**
  * Takes the constructor's arguments, `(command, args?, options?)` or `(command, options?)`.
  * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
  */
-export function checkPortOptions<Request, Reply>(
+export function checkPortOptions<Request>(
   command: unknown,
   second: unknown,
   third: unknown,
-): Checked<Request, Reply> {
+): Checked<Request> {
   return check('Port', [], command, second, third);
 }
 
 /** The same, of a pool. */
-export function checkPortPoolOptions<Request, Reply>(
+export function checkPortPoolOptions<Request>(
   command: unknown,
   second: unknown,
   third: unknown,
-): Checked<Request, Reply> {
-  const { settings, codec } = check<Request, Reply>('PortPool', POOL_KEYS, command, second, third);
+): Checked<Request> {
+  const { settings, encode } = check<Request>('PortPool', POOL_KEYS, command, second, third);
   const { size = availableParallelism(), minSize = 0, idleTimeoutMs } = optionsOf(second, third) as PortPoolOptions;
   integer('size', size, 1, MAX_SIZE);
   return {
@@ -111,7 +122,7 @@ export function checkPortPoolOptions<Request, Reply>(
       idleTimeoutMs: optionalMs('idleTimeoutMs', idleTimeoutMs),
       jitter: POOL_JITTER,
     },
-    codec,
+    encode,
   };
 }
 
@@ -124,21 +135,21 @@ function optionsOf(second: unknown, third: unknown): object {
   return (hasArgs(second, third) ? third : second) ?? {};
 }
 
-function check<Request, Reply>(
+function check<Request>(
   what: string,
   furtherKeys: readonly string[],
   command: unknown,
   second: unknown,
   third: unknown,
-): Checked<Request, Reply> {
-  const options = optionsOf(second, third) as PortOptions<Request, Reply>;
+): Checked<Request> {
+  const options = optionsOf(second, third) as PortOptions<Request, unknown>;
   refuseUnknown(what, options, [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS, ...furtherKeys]);
   const spawnOptions: PortDuplexOptions = pick(options, SPAWN_KEYS);
   const checked = checkPortDuplexOptions(command, hasArgs(second, third) ? second : [], spawnOptions);
   const format: FrameFormat = pick(options, FRAME_FORMAT_KEYS);
-  lengthPrefix(what, format);
+  const { maxMessageBytes } = lengthPrefix(what, format);
   const { env, encode, decode, maxQueue = Infinity } = options;
-  const settings: DispatcherSettings = {
+  const settings: PoolSettings = {
     ...checkRestart(options),
     command: checked.child.command,
     args: checked.child.args,
@@ -147,7 +158,10 @@ function check<Request, Reply>(
     signal: checked.signal,
     format,
     successCodes: checked.successCodes,
+    maxMessageBytes,
     farewellMs: FAREWELL_MS,
+    lastWordsMs: checked.orphanGraceMs + LAST_WORDS_MS,
+    startTimeoutMs: integer('startTimeoutMs', options.startTimeoutMs ?? 30_000, 1, MAX_DELAY_MS),
     open: options[OPEN_CHILD],
     size: 1,
     minSize: 1,
@@ -156,6 +170,8 @@ function check<Request, Reply>(
     maxInFlight: integer('maxInFlight', options.maxInFlight ?? 1, 1, Number.MAX_SAFE_INTEGER),
     maxQueue: maxQueue === Infinity ? maxQueue : integer('maxQueue', maxQueue, 0, Number.MAX_SAFE_INTEGER),
     requestTimeoutMs: optionalMs('requestTimeoutMs', options.requestTimeoutMs),
+    runTimeoutMs: optionalMs('runTimeoutMs', options.runTimeoutMs),
+    decode: hook('decode', decode),
     maxRequests:
       options.maxRequests === undefined
         ? Infinity
@@ -163,7 +179,7 @@ function check<Request, Reply>(
     maxAgeMs: optionalMs('maxAgeMs', options.maxAgeMs),
     closeTimeoutMs: integer('closeTimeoutMs', options.closeTimeoutMs ?? 5000, 1, MAX_DELAY_MS),
   };
-  return { settings, codec: { encode: hook('encode', encode), decode: hook('decode', decode) } };
+  return { settings, encode: hook('encode', encode) };
 }
 
 function checkRestart(

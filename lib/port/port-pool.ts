@@ -1,5 +1,5 @@
 import type { Message } from '../framing/frame-writer';
-import { PortFace } from './port-face';
+import { BasePort } from './base-port';
 import { checkPortPoolOptions, type PortPoolOptions } from './port-options';
 
 /**
@@ -8,9 +8,10 @@ import { checkPortPoolOptions, type PortPoolOptions } from './port-options';
  * A request goes to the child that has the fewest, and where all have some another is started, up to `size`. The death of
  * one hurts those requests only that it was given. Children are replaced by plan one after another, never all at once.
  *
- * A message must not be changed before its request is settled. A reply is yours; it may be a view on a larger chunk.
+ * A message of up to 16 KiB may be changed right after the call; a longer one must not be changed before its request is
+ * settled. A reply is yours; it may be a view on a larger chunk.
  */
-export class PortPool<Request = Message, Reply = Buffer> extends PortFace<Request, Reply> {
+export class PortPool<Request = Message, Reply = Buffer> extends BasePort<Request, Reply> {
   /** @throws TypeError or RangeError for a wrong argument or option; what the system refuses fails the requests */
   constructor(command: string, args?: readonly string[], options?: PortPoolOptions<Request, Reply>);
   constructor(command: string, options?: PortPoolOptions<Request, Reply>);
@@ -19,7 +20,7 @@ export class PortPool<Request = Message, Reply = Buffer> extends PortFace<Reques
     second?: readonly string[] | PortPoolOptions<Request, Reply>,
     third?: PortPoolOptions<Request, Reply>,
   ) {
-    const { settings, codec } = checkPortPoolOptions<Request, Reply>(command, second, third);
-    super(settings, codec);
+    const { settings, encode } = checkPortPoolOptions<Request>(command, second, third);
+    super(settings, encode);
   }
 }

@@ -1,5 +1,6 @@
 /** A stage of a pipeline over anything that answers requests. */
 import { AbortError, RexPortError } from '../errors';
+import { InOrder, type Slot } from '../in-order';
 import { boolean, integer, refuseUnknown, shown } from '../options';
 import { Duplex } from '../streams';
 import type { RequestOptions } from './request';
@@ -20,27 +21,23 @@ export interface TransformOptions<Request, Reply> {
    * Takes a message that failed by its own fault (the child died of it or was too slow, it was too large, `encode` or
    * `decode` threw, the reply was null or undefined), and gives what goes on in its place, or undefined for nothing.
    * Without it, or if it throws, the failure destroys the stage. A port that is broken or closed always does.
+   *
+   * With several requests in flight a child may die of one and take innocent ones along: these have an ExitError whose
+   * `behind` is above 0. With `idempotent: true` exactly the guilty ones come here, as PoisonError.
    */
   readonly onError?: ((error: Error, message: Request) => Reply | undefined | Promise<Reply | undefined>) | undefined;
   /** As for a single request. */
   readonly idempotent?: boolean | undefined;
   /** As for a single request. */
   readonly timeoutMs?: number | undefined;
+  /** As for a single request. */
+  readonly runTimeoutMs?: number | undefined;
 }
 
 type Callback = (error?: Error | null) => void;
 
-/** A message's place in what is handed on. */
-interface Slot {
-  isDone: boolean;
-  /** None where the message was dropped. */
-  reply?: unknown;
-}
-
-/** So many replies per request in flight may wait for an earlier one: with fewer, one slow row holds all others up. */
-const WINDOW = 16;
 const MAX_DELAY_MS = 2 ** 31 - 1;
-const KEYS = ['concurrency', 'ordered', 'onError', 'idempotent', 'timeoutMs'] as const;
+const KEYS = ['concurrency', 'ordered', 'onError', 'idempotent', 'timeoutMs', 'runTimeoutMs'] as const;
 /** Failures of the port, not of one message. */
 const FATAL_CODES: readonly unknown[] = ['ERR_REXPORT_BROKEN', 'ERR_REXPORT_CLOSED', 'ERR_REXPORT_QUEUE_FULL'];
 
@@ -48,15 +45,12 @@ const FATAL_CODES: readonly unknown[] = ['ERR_REXPORT_BROKEN', 'ERR_REXPORT_CLOS
 export class RequestTransform<Request, Reply> extends Duplex {
   readonly #requester: Requester<Request, Reply>;
   readonly #onError: TransformOptions<Request, Reply>['onError'];
-  readonly #concurrency: number;
-  readonly #isOrdered: boolean;
   readonly #abort = new AbortController();
   readonly #requestOptions: RequestOptions;
-  #inFlight = 0;
-  /** In the order in which they are handed on, from `#first`; unordered, those that are done. */
-  #slots: Slot[] = [];
-  #first = 0;
+  /** The replies, undefined for a message that is dropped. */
+  readonly #replies: InOrder<Reply | undefined>;
   #isWanted = false;
+  #isHandingOn = false;
   #heldWrite: Callback | undefined;
   #heldFinal: Callback | undefined;
 
@@ -64,24 +58,27 @@ export class RequestTransform<Request, Reply> extends Duplex {
   constructor(requester: Requester<Request, Reply>, capacity: number, options: TransformOptions<Request, Reply>) {
     refuseUnknown('transform', options, KEYS);
     super({ objectMode: true });
-    const { concurrency, ordered = true, onError, idempotent = false, timeoutMs } = options;
+    const { concurrency, ordered = true, onError, idempotent = false, timeoutMs, runTimeoutMs } = options;
     if (onError !== undefined && typeof onError !== 'function') {
       throw new TypeError(`expected \`onError\` to be a function, got ${shown(onError)}`);
     }
     this.#requester = requester;
     this.#onError = onError;
-    this.#concurrency = integer('concurrency', concurrency ?? capacity, 1, Number.MAX_SAFE_INTEGER);
-    this.#isOrdered = boolean('ordered', ordered);
+    const limit = integer('concurrency', concurrency ?? capacity, 1, Number.MAX_SAFE_INTEGER);
+    this.#replies = new InOrder(limit, boolean('ordered', ordered));
     if (timeoutMs !== undefined) integer('timeoutMs', timeoutMs, 1, MAX_DELAY_MS);
-    this.#requestOptions = { idempotent: boolean('idempotent', idempotent), timeoutMs, signal: this.#abort.signal };
+    if (runTimeoutMs !== undefined) integer('runTimeoutMs', runTimeoutMs, 1, MAX_DELAY_MS);
+    const { signal } = this.#abort;
+    this.#requestOptions = { idempotent: boolean('idempotent', idempotent), timeoutMs, runTimeoutMs, signal };
   }
 
   override _write(message: Request, _encoding: BufferEncoding, callback: Callback): void {
-    const slot: Slot = { isDone: false };
-    if (this.#isOrdered) this.#slots.push(slot);
-    this.#inFlight += 1;
-    void this.#ask(message, slot);
-    if (this.#hasRoom) callback();
+    const slot = this.#replies.begin();
+    this.#requester.request(message, this.#requestOptions).then(
+      (reply) => this.#answered(slot, reply, message),
+      (error: unknown) => this.#failed(slot, error, message),
+    );
+    if (this.#replies.hasRoom) callback();
     else this.#heldWrite = callback;
   }
 
@@ -97,46 +94,34 @@ export class RequestTransform<Request, Reply> extends Duplex {
 
   override _destroy(error: Error | null, callback: Callback): void {
     this.#abort.abort(error ?? undefined);
-    this.#heldWrite?.(error);
+    this.#replies.clear();
+    const held = this.#heldWrite;
     this.#heldWrite = undefined;
+    held?.(error ?? new AbortError(this.#abort.signal));
     callback(error);
   }
 
-  get #waiting(): number {
-    return this.#slots.length - this.#first;
+  #answered(slot: Slot<Reply | undefined>, reply: Reply, message: Request): void {
+    if (isNothing(reply)) {
+      const error = new TypeError(`expected a reply that is neither null nor undefined, got ${shown(reply)}`);
+      this.#failed(slot, error, message);
+    } else this.#end(slot, reply);
   }
 
-  get #hasRoom(): boolean {
-    return this.#inFlight < this.#concurrency && this.#waiting < this.#concurrency * WINDOW;
-  }
-
-  async #ask(message: Request, slot: Slot): Promise<void> {
-    try {
-      slot.reply = await this.#answer(message);
-    } catch (error) {
+  #failed(slot: Slot<Reply | undefined>, error: unknown, message: Request): void {
+    const onError = this.#onError;
+    if (onError === undefined || this.destroyed || this.#isFatal(error)) {
       this.destroy(error as Error);
       return;
     }
-    slot.isDone = true;
-    if (!this.#isOrdered) this.#slots.push(slot);
-    this.#inFlight -= 1;
-    this.#handOn();
-  }
-
-  /** @returns undefined for a message that is dropped */
-  async #answer(message: Request): Promise<Reply | undefined> {
-    try {
-      const reply = await this.#requester.request(message, this.#requestOptions);
-      if (!isNothing(reply)) return reply;
-      throw new TypeError(`expected a reply that is neither null nor undefined, got ${shown(reply)}`);
-    } catch (error) {
-      if (this.#onError === undefined || this.destroyed || this.#isFatal(error)) throw error;
-      const replacement = await this.#onError(error as Error, message);
-      if (replacement !== undefined && isNothing(replacement)) {
-        throw new TypeError('expected `onError` to give a reply or undefined, got null', { cause: error });
-      }
-      return replacement;
-    }
+    // In a promise, for `onError` may throw as well as reject.
+    new Promise<Reply | undefined>((resolve) => resolve(onError(error as Error, message))).then(
+      (replacement) => {
+        if (replacement === undefined || !isNothing(replacement)) this.#end(slot, replacement);
+        else this.destroy(new TypeError('expected `onError` to give a reply or undefined, got null', { cause: error }));
+      },
+      (thrown: unknown) => this.destroy(thrown as Error),
+    );
   }
 
   /** Whether it is no failure of one message. A port is destroyed with whatever its owner likes. */
@@ -146,30 +131,42 @@ export class RequestTransform<Request, Reply> extends Duplex {
     return this.#requester.state === 'closing' || this.#requester.state === 'closed';
   }
 
+  #end(slot: Slot<Reply | undefined>, reply: Reply | undefined): void {
+    if (this.destroyed) return;
+    this.#replies.end(slot, reply);
+    this.#handOn();
+  }
+
+  /** Not inside itself: a reader that is given a reply may ask for the next, and a writer may write. */
   #handOn(): void {
-    this.#pushReady();
-    if (this.#hasRoom) {
+    if (this.#isHandingOn) return;
+    this.#isHandingOn = true;
+    try {
+      this.#pushReady();
+    } finally {
+      this.#isHandingOn = false;
+    }
+    if (this.#heldWrite !== undefined && this.#replies.hasRoom) {
       const held = this.#heldWrite;
       this.#heldWrite = undefined;
-      held?.();
+      held();
     }
-    if (this.#heldFinal === undefined || this.#inFlight + this.#waiting > 0) return;
-    this.push(null);
-    this.#heldFinal();
+    if (this.#heldFinal === undefined || !this.#replies.isEmpty) return;
+    const final = this.#heldFinal;
     this.#heldFinal = undefined;
+    this.push(null);
+    final();
   }
 
   #pushReady(): void {
-    for (let slot = this.#slots[this.#first]; slot?.isDone; slot = this.#slots[this.#first]) {
+    for (let slot = this.#replies.peek(); slot !== undefined; slot = this.#replies.peek()) {
+      const { result } = slot;
       // What was dropped needs no reader.
-      if (slot.reply !== undefined && !this.#isWanted) break;
-      this.#first += 1;
-      if (slot.reply !== undefined) this.#isWanted = this.push(slot.reply);
-    }
-    // What was passed is let go in large steps: a shift of a long array copies it.
-    if (this.#first >= 1024 || this.#first === this.#slots.length) {
-      this.#slots = this.#slots.slice(this.#first);
-      this.#first = 0;
+      if (result !== undefined && !this.#isWanted) return;
+      this.#replies.shift();
+      if (result === undefined) continue;
+      this.#isWanted = false;
+      if (this.push(result)) this.#isWanted = true;
     }
   }
 }

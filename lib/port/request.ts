@@ -1,33 +1,46 @@
 /** One request, from its call to its one settlement. */
+import type { TimeoutFacts } from '../errors';
 import type { Message } from '../framing/frame-writer';
+import type { Deadline } from './deadlines';
 
 export interface RequestOptions {
   /**
-   * Rejects the request with an AbortError. A child that was given it and owes no other reply is ended; else its reply
-   * is swallowed when it comes, and those that were written behind it wait for that: only a deadline ends such a wait.
+   * Rejects the request with an AbortError. A child that was given the request and owes no other reply is ended; else
+   * the reply is discarded when it comes, and requests written behind it wait for that.
    */
   readonly signal?: AbortSignal | undefined;
-  /** Rejects it with a TimeoutError so many milliseconds after the call, wherever it is then. Default: the port's. */
+  /**
+   * Rejects the request with a TimeoutError this many milliseconds after the call, wherever it is then. A child that has
+   * answered before and was given the request is replaced, unless `runTimeoutMs` is set. Default: the port's
+   * `requestTimeoutMs`.
+   */
   readonly timeoutMs?: number | undefined;
-  /** Whether it may be sent again when a child dies with it. Default false. */
+  /**
+   * How many milliseconds a child may take from the moment it is given the request. After that the request is rejected
+   * with a TimeoutError and the child is replaced. Where it is set, a `timeoutMs` that ends earlier gives up like an
+   * abort: the late reply is discarded and the child stays. Default: the port's.
+   */
+  readonly runTimeoutMs?: number | undefined;
+  /** Whether the request may be sent again when a child dies with it. Default false. */
   readonly idempotent?: boolean | undefined;
 }
 
-/** Who holds the request now: the queue, until a session takes it. */
-export interface RequestHolder {
-  /** It was settled from outside, by its deadline or its signal, and nobody waits for its reply. */
-  abandoned(request: Request, reason: 'timeout' | 'abort'): void;
-  /** What it waits for, for the error that says so. */
-  phaseOf(request: Request): RequestPhase;
-}
+/** What a request waits for, as the TimeoutError tells it. */
+export type Wait = Pick<TimeoutFacts, 'phase' | 'childAgeMs' | 'receivedBytes' | 'expectedBytes' | 'firstBytes'>;
 
-export type RequestPhase = 'queue' | 'write' | 'header' | 'body';
+/**
+ * Why a request was settled from outside: its signal fired, its `timeoutMs` is over, or its `runTimeoutMs`. In the last
+ * case a child hangs.
+ */
+export type GiveUpReason = 'abort' | 'timeout' | 'run timeout';
 
-/** Counts what becomes of the requests that one lane is given. */
-export interface RequestTally {
-  settled(request: Request, isFailure: boolean): void;
-  /** It goes back to the queue. */
-  handedBack(request: Request): void;
+/** Where a request is: in the queue, or with a session. */
+export interface RequestPlace {
+  waitOf(request: Request): Wait;
+  /** It was settled from outside, and nobody waits for its reply. */
+  givenUp(request: Request, reason: GiveUpReason): void;
+  /** After all that were given up for one reason, at one time: now the place may draw its conclusions. */
+  reconsider(): void;
 }
 
 /** On the clock of `performance.now()`. */
@@ -38,61 +51,125 @@ export interface Timing {
   readonly weight: number;
 }
 
-export interface Settlement {
-  readonly resolve: (reply: Buffer) => void;
-  readonly reject: (error: Error) => void;
+/** Counts what becomes of the requests that one lane is given. */
+export interface RequestCounters {
+  settled(request: Request): void;
+  /** The request goes back to the queue. */
+  handedBack(request: Request): void;
+}
+
+/** The pool, as its requests see it. */
+export interface RequestOwner {
+  readonly decode: ((message: Buffer) => unknown) | undefined;
+  /** Called once, before the caller learns of it. */
+  settled(request: Request): void;
+}
+
+/** The sequence number of a request that no child was given. */
+export const UNWRITTEN = -1;
+
+/** A message up to this size belongs to the request once it has to wait, and its caller may change it after the call. */
+const OWNED_BYTES = 16 * 1024;
+
+type Resolve = (reply: unknown) => void;
+type Reject = (error: unknown) => void;
+
+// A promise's functions reach the constructor by these two: a closure for each request would cost more than all else here.
+let resolveOfNew: Resolve;
+let rejectOfNew: Reject;
+function capture(resolve: Resolve, reject: Reject): void {
+  resolveOfNew = resolve;
+  rejectOfNew = reject;
 }
 
 export class Request {
-  readonly message: Message;
+  readonly promise: Promise<unknown>;
+  message: Message;
   readonly isIdempotent: boolean;
-  /** How many children died by themselves with it, or misbehaved and were ended for that. */
+  /** How many children died by themselves with the request, or misbehaved and were ended for that. */
   crashes = 0;
-  isSettled = false;
+  state: 'pending' | 'resolved' | 'rejected' = 'pending';
   /** What it was rejected with. */
   error: Error | undefined;
-  holder: RequestHolder;
+  place: RequestPlace;
+  /** Its number among all that its session has written. */
+  sequence = UNWRITTEN;
+  readonly signal: AbortSignal | undefined;
+  readonly runTimeoutMs: number | undefined;
+  deadline: Deadline<Request> | undefined;
+  runDeadline: Deadline<Request> | undefined;
   /** Of the lane that has it; undefined in the queue. */
-  tally: RequestTally | undefined;
-  /** undefined where it is not timed. */
+  counters: RequestCounters | undefined;
+  /** undefined where the request is not timed. */
   timing: Timing | undefined;
 
-  readonly #settlement: Settlement;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #owner: RequestOwner;
+  readonly #resolve: Resolve;
+  readonly #reject: Reject;
 
-  constructor(message: Message, isIdempotent: boolean, holder: RequestHolder, settlement: Settlement) {
+  constructor(
+    message: Message,
+    { signal, idempotent = false }: RequestOptions,
+    runTimeoutMs: number | undefined,
+    place: RequestPlace,
+    owner: RequestOwner,
+  ) {
     this.message = message;
-    this.isIdempotent = isIdempotent;
-    this.holder = holder;
-    this.#settlement = settlement;
+    this.isIdempotent = idempotent;
+    this.signal = signal;
+    this.runTimeoutMs = runTimeoutMs;
+    this.place = place;
+    this.#owner = owner;
+    this.promise = new Promise(capture);
+    this.#resolve = resolveOfNew;
+    this.#reject = rejectOfNew;
   }
 
-  /** @param error makes what the request is rejected with, `timeoutMs` from now */
-  setDeadline(timeoutMs: number, error: (phase: RequestPhase) => Error): void {
-    this.#timer = setTimeout(() => this.giveUp('timeout', error(this.holder.phaseOf(this))), timeoutMs).unref();
+  /** Has the message outlive the call, where it is needed later. */
+  own(): void {
+    const { message } = this;
+    if (typeof message === 'string' || message.byteLength > OWNED_BYTES) return;
+    if (this.isSettled || (this.sequence !== UNWRITTEN && !this.isIdempotent)) return;
+    this.message = Buffer.from(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
   }
 
-  /** Rejects it on its caller's account: its reply, should one come, is nobody's. */
-  giveUp(reason: 'timeout' | 'abort', error: Error): void {
+  get isSettled(): boolean {
+    return this.state !== 'pending';
+  }
+
+  /** @param message becomes the caller's, through `decode` where there is one: user code, which may call anything */
+  resolve(message: Buffer): void {
     if (this.isSettled) return;
-    this.reject(error);
-    this.holder.abandoned(this, reason);
-  }
-
-  resolve(reply: Buffer): void {
-    if (this.#settle()) this.#settlement.resolve(reply);
+    const { decode } = this.#owner;
+    this.state = 'resolved';
+    if (decode === undefined) {
+      this.#owner.settled(this);
+      this.#resolve(message);
+      return;
+    }
+    try {
+      const reply = decode(message);
+      this.#owner.settled(this);
+      this.#resolve(reply);
+    } catch (error) {
+      this.state = 'rejected';
+      this.#owner.settled(this);
+      this.#reject(error);
+    }
   }
 
   reject(error: Error): void {
-    if (!this.#settle()) return;
+    if (this.isSettled) return;
+    this.state = 'rejected';
     this.error = error;
-    this.#settlement.reject(error);
+    this.#owner.settled(this);
+    this.#reject(error);
   }
 
-  #settle(): boolean {
-    if (this.isSettled) return false;
-    this.isSettled = true;
-    clearTimeout(this.#timer);
-    return true;
+  /** Rejects the request on its caller's account: a reply, should one come, is nobody's. */
+  giveUp(reason: GiveUpReason, error: Error): void {
+    if (this.isSettled) return;
+    this.reject(error);
+    this.place.givenUp(this, reason);
   }
 }

@@ -30,6 +30,12 @@ export interface Death {
   readonly isSuccess: boolean;
 }
 
+/**
+ * How many requests in a row may be found poisonous, with no reply between them, by a program that has answered before.
+ * One that never has is given up after `maxRestarts`: not its requests are at fault.
+ */
+const MAX_POISON_IN_A_ROW = 100;
+
 /** 1 ms doubled so often is longer than a timer takes; 0 doubled without end would be no number. */
 const MAX_DOUBLINGS = 31;
 
@@ -40,6 +46,7 @@ export class RestartPolicy {
   readonly #random: () => number;
   #crashTimes: number[] = [];
   #backoffSteps = 0;
+  #poisonInARow = 0;
 
   /** @param random for the jitter: a number from 0 to less than 1 */
   constructor(options: RestartOptions, random: () => number = Math.random) {
@@ -72,6 +79,7 @@ export class RestartPolicy {
 
   /** A reply came: what happened before it is forgiven. */
   answered(): void {
+    this.#poisonInARow = 0;
     if (this.#crashTimes.length > 0) this.reset();
   }
 
@@ -81,9 +89,23 @@ export class RestartPolicy {
     this.#backoffSteps = Math.max(0, this.#backoffSteps - crashes);
   }
 
+  /**
+   * Two children died of one request: the first crash is forgiven, the second is not to be counted. That is believed of
+   * a limited number of requests with no reply between them.
+   * @param hasWorked whether any child of this program has ever answered
+   */
+  foundPoison(hasWorked: boolean): Verdict {
+    const { maxRestarts } = this.#options;
+    this.forgive(1);
+    this.#poisonInARow += 1;
+    const limit = hasWorked ? Math.max(maxRestarts, MAX_POISON_IN_A_ROW) : maxRestarts;
+    return this.#poisonInARow > limit ? { kind: 'give up' } : { kind: 'restart', delayMs: 0 };
+  }
+
   reset(): void {
     this.#crashTimes = [];
     this.#backoffSteps = 0;
+    this.#poisonInARow = 0;
   }
 
   /** Full jitter: many that died of one cause must not come back at one moment. */
@@ -91,6 +113,6 @@ export class RestartPolicy {
     const { minMs, maxMs } = this.#options.backoff;
     const ceilingMs = Math.min(maxMs, minMs * 2 ** Math.min(this.#backoffSteps, MAX_DOUBLINGS));
     this.#backoffSteps += 1;
-    return this.#random() * ceilingMs;
+    return Math.round(this.#random() * ceilingMs);
   }
 }

@@ -1,42 +1,130 @@
-/** One child's life: its stream, the requests it holds, in order, and its replies. */
+/**
+ * One child's life: its stream, the requests it holds, and its replies.
+ *
+ *   starting --spawn--> untried --first reply--> serving
+ *      |                   |                        |
+ *      | leave()           | leave()                | leave()          requests are given to `untried` and `serving`
+ *      |                   '--------> draining <----'                  alone; `draining` waits for the replies that are
+ *      |                                 |                             awaited, `leaving` for the exit: the child's input
+ *      '--------> leaving <--last reply--'                             has ended by then
+ *                    |
+ *   any but over: a pipe closes, or the child exits --> dying          waits until it is known how the child ended
+ *   dying: leave() --> leaving, or draining where a reply is awaited
+ *   any: the stream's error, a protocol fault, end(), the state's timer --> over
+ *
+ *   timer of    untried   from the first request on, `startTimeoutMs`: the child never answers, and is ended
+ *               draining  none; coming from `dying` or `untried`, `closeTimeoutMs` or what is left of the start
+ *               leaving   `closeTimeoutMs`: the child stays after the end of its input, and is ended
+ *               dying     until the exit FAREWELL: it closed a pipe and lives on; after the exit, longer than the stream
+ *                         takes to tell how it ended: a descendant writes on without an end
+ */
+import type { Duplex } from 'node:stream';
+import { BatchSender, type BatchSource } from '../batch-sender';
 import { PortDuplex } from '../duplex/port-duplex';
-import { ExitError, InputClosedError } from '../errors';
+import type { PortDuplexOptions } from '../duplex/port-duplex-options';
+import { ExitError, InputClosedError, TimeoutError } from '../errors';
+import type { FrameFormat } from '../framing/format';
 import { FrameParser } from '../framing/frame-parser';
 import { FrameWriter } from '../framing/frame-writer';
-import { withTruncation } from './after-death';
-import { Farewell } from './farewell';
+import type { ExitStatus } from '../process/exit-status';
+import { Deadlines } from './deadlines';
 import { InFlight } from './in-flight';
-import type { OpenedChild } from './open-child';
 import { UnexpectedReplyError } from './port-errors';
-import type { EndKind, SessionEvents, SessionSettings } from './session-events';
-import type { Request, RequestHolder, RequestPhase } from './request';
+import { type GiveUpReason, type Request, type RequestPlace, type Wait } from './request';
 
-export class Session implements RequestHolder {
+export interface SessionSettings {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly spawnOptions: PortDuplexOptions;
+  readonly format: FrameFormat;
+  readonly successCodes: readonly number[];
+  readonly maxInFlight: number;
+  readonly startTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  /** How long a child that closed one of its pipes is given to exit, so that it can be said how it ended. */
+  readonly farewellMs: number;
+  /** How long its stream may take to tell how a child ended that has exited. */
+  readonly lastWordsMs: number;
+  /** Default: the program is spawned. */
+  readonly open?: OpenChild | undefined;
+}
+
+/** What a session asks of a PortDuplex, or of what stands in for one: the stream, its events, how it ended. */
+export interface OpenedChild extends Duplex {
+  readonly pid: number | undefined;
+  readonly exitCode: number | null;
+  readonly signalCode: NodeJS.Signals | null;
+  readonly bytesWritten: number | undefined;
+  readonly bytesRead: number | undefined;
+  readonly bytesDropped: number | undefined;
+}
+
+export type OpenChild = (settings: { readonly command: string; readonly format: FrameFormat }) => OpenedChild;
+
+/** The key of an option that is not for users: what stands in the place of a program; see rexport/testing. */
+export const OPEN_CHILD = Symbol('rexport.open-child');
+
+export type SessionState = 'starting' | 'untried' | 'serving' | 'draining' | 'leaving' | 'dying' | 'over';
+
+/**
+ * Why a session takes no more: the child died by itself, it broke the protocol and was ended for that, or it was ended
+ * on our account, which is no crash.
+ */
+export type EndKind = 'died' | 'misbehaved' | 'ended';
+
+export interface SessionEnd {
+  readonly kind: EndKind;
+  readonly error: Error;
+  /** The exit was one of the success codes. */
+  readonly isSuccess: boolean;
+  readonly uptimeMs: number;
+  readonly hasAnswered: boolean;
+  /** Requests that the child may have seen, in order, the settled ones too; and those that it has not. */
+  readonly written: readonly Request[];
+  readonly unwritten: readonly Request[];
+}
+
+/** All that is told upward, always after the session's own state has changed. */
+export interface SessionOwner {
+  spawned(session: Session): void;
+  /** There may be room for more requests. */
+  changed(session: Session, hasAnswered: boolean): void;
+  /** The child sent a message that nobody waits for. */
+  unexpected(session: Session, message: Buffer): void;
+  exited(session: Session, status: ExitStatus): void;
+  /** Once: the session takes no more. The child may still be on its way out. */
+  over(session: Session, end: SessionEnd): void;
+  /** Last of all: the child is gone. */
+  gone(session: Session): void;
+}
+
+export class Session implements RequestPlace, BatchSource {
   readonly generation: number;
-  /** Resolves when the child is gone. */
-  readonly closed: Promise<unknown>;
   /** Requests that this child was given. */
-  sent = 0;
+  given = 0;
 
   readonly #settings: SessionSettings;
-  readonly #events: SessionEvents;
+  readonly #owner: SessionOwner;
+  readonly #runDeadlines = new Deadlines<Request>((requests) => this.#overran(requests));
   readonly #port: OpenedChild;
   readonly #parser: FrameParser;
   readonly #writer: FrameWriter;
+  readonly #sender: BatchSender;
   readonly #inFlight = new InFlight();
-  readonly #farewell: Farewell;
-  #isFlushDue = false;
-  #isReady = false;
-  #isLeaving = false;
-  #isOver = false;
+  #state: SessionState = 'starting';
+  /** Belongs to the state. */
+  #timer: NodeJS.Timeout | undefined;
+  /** In the midst of a chunk: requests made meanwhile, by user code that is called, wait for its end. */
+  #isParsing = false;
   #spawnedAt = 0;
   #replies = 0;
-  #leaveTimer: NodeJS.Timeout | undefined;
+  /** What was given up since the last `reconsider`, as far as it may cost the child. */
+  #costly: { readonly reason: GiveUpReason; readonly error: Error | undefined } | undefined;
 
-  constructor(generation: number, settings: SessionSettings, events: SessionEvents) {
+  constructor(generation: number, settings: SessionSettings, owner: SessionOwner) {
     this.generation = generation;
     this.#settings = settings;
-    this.#events = events;
+    this.#owner = owner;
     this.#parser = new FrameParser(settings.format);
     this.#writer = new FrameWriter(settings.format);
     const { command, args, spawnOptions } = settings;
@@ -44,20 +132,18 @@ export class Session implements RequestHolder {
     const port: OpenedChild =
       settings.open?.(settings) ?? new PortDuplex(command, args, { ...spawnOptions, successCodes: [] }).unref();
     this.#port = port;
-    this.closed = new Promise((resolve) => port.once('close', resolve));
-    port.on('data', (chunk: Buffer) => this.#take(chunk));
+    this.#sender = new BatchSender(port, this);
+    port.on('data', (chunk: Buffer) => this.#receiveChunk(chunk));
     port.once('spawn', () => this.#spawned());
-    this.#farewell = new Farewell(port, settings.farewellMs, {
-      begun: () => (this.#isReady = false),
-      livesOn: (hasClosedOutput) => this.#livesOn(hasClosedOutput),
-    });
-    port.once('exit', (exitCode: number | null, signal: NodeJS.Signals | null) => {
-      this.#isReady = false;
-      // How it ended is known; the error that says so comes within the bounds of the stream.
-      clearTimeout(this.#leaveTimer);
-      events.exited({ exitCode, signal, durationMs: this.#uptimeMs });
-    });
+    port.once('inputclosed', () => this.#inputClosed());
+    port.once('outputclosed', () => this.#pipeClosed(this.#endedFor('it closed its output')));
+    port.once('exit', (exitCode: number | null, signal: NodeJS.Signals | null) => this.#exited(exitCode, signal));
     port.once('error', (error) => this.#died(error));
+    port.once('close', () => owner.gone(this));
+  }
+
+  get state(): SessionState {
+    return this.#state;
   }
 
   get pid(): number | undefined {
@@ -66,7 +152,8 @@ export class Session implements RequestHolder {
 
   /** How many more requests it takes now. */
   get room(): number {
-    if (!this.#isReady || this.#isLeaving || this.#isOver || this.#inFlight.hasSuspect) return 0;
+    const takesRequests = this.#state === 'serving' || this.#state === 'untried';
+    if (!takesRequests || this.#isParsing || this.#inFlight.hasSuspect) return 0;
     return this.#settings.maxInFlight - this.#inFlight.length;
   }
 
@@ -79,148 +166,268 @@ export class Session implements RequestHolder {
     return this.#port.bytesRead ?? 0;
   }
 
-  /** Whether the child has shown that it is well: it has answered, or lived for so long. */
-  isProven(minUptimeMs: number): boolean {
-    return this.#replies > 0 || this.#uptimeMs >= minUptimeMs;
-  }
-
-  /** Requests in flight, the abandoned ones too. */
+  /** Requests in flight, those that were given up too. */
   get length(): number {
     return this.#inFlight.length;
   }
 
-  get #uptimeMs(): number {
+  get uptimeMs(): number {
     return this.#spawnedAt === 0 ? 0 : performance.now() - this.#spawnedAt;
   }
 
-  /** Leaves at once where it goes alone; else those of one tick leave as one chunk, when the one before is done. */
-  send(request: Request): void {
-    request.holder = this;
-    this.sent += 1;
+  get hasAnswered(): boolean {
+    return this.#replies > 0;
+  }
+
+  /** A request that goes alone leaves at once; else those of one tick leave as one batch. */
+  give(request: Request): void {
+    request.place = this;
+    this.given += 1;
     this.#inFlight.push(request);
-    if (this.#isFlushDue || this.#inFlight.isBatchOut) return;
-    if (this.#settings.maxInFlight === 1) {
-      this.#flush();
-      return;
-    }
-    this.#isFlushDue = true;
-    process.nextTick(() => {
-      this.#isFlushDue = false;
-      this.#flush();
-    });
+    if (this.#settings.maxInFlight === 1) this.#sender.send();
+    else this.#sender.schedule();
   }
 
   /** Takes no more, finishes what it has begun, and leaves at the end of its input. @returns what it had not begun */
   leave(): Request[] {
-    this.#isLeaving = true;
     const unwritten = this.#inFlight.takeUnwritten();
-    this.#leaveIfDone();
+    switch (this.#state) {
+      case 'starting':
+        this.#endInput();
+        break;
+      case 'untried':
+        if (!this.#inFlight.isAwaited) this.#endInput();
+        // Its timer goes on: a child that never answers is not waited for without a bound.
+        else this.#state = 'draining';
+        break;
+      case 'serving':
+        if (!this.#inFlight.isAwaited) this.#endInput();
+        else this.#enter('draining');
+        break;
+      case 'dying':
+        if (!this.#inFlight.isAwaited) this.#endInput();
+        else this.#enter('draining', this.#settings.closeTimeoutMs, () => this.#stays());
+        break;
+      default:
+    }
     return unwritten;
   }
 
-  /** Ends the child now. What it holds is handed back with the reason. */
+  /** Ends the child now. What the session holds is handed over with the reason. */
   end(kind: EndKind, error: Error): void {
-    this.#end(kind, error, false);
+    this.#finish(kind, error, false);
     this.#port.destroy();
   }
 
-  abandoned(request: Request, reason: 'timeout' | 'abort'): void {
-    const isWritten = this.#inFlight.isWritten(request);
-    // The late reply of a request would answer the next one; that of an aborted one comes soon, and is swallowed.
-    if (isWritten && reason === 'timeout') {
-      this.end('ended', this.#endedFor('another request timed out', request.error));
-      return;
-    }
-    // Those of this tick will have been written; what a full pipe keeps back need not wait for a reply that may never come.
-    if (this.#inFlight.unwritten.length > 0) setImmediate(() => this.#endIfUnwanted());
-    else this.#endIfUnwanted();
-    if (!isWritten) this.#events.progressed(0);
+  waitOf(request: Request): Wait {
+    const inFlight = this.#inFlight;
+    if (!inFlight.isWritten(request)) return { phase: 'queue' };
+    if (inFlight.isGoingOut(request)) return { phase: 'write' };
+    if (inFlight.first === request && this.#parser.isInsideMessage) return { phase: 'body', ...this.#parser.partial };
+    return this.hasAnswered ? { phase: 'header' } : { phase: 'start', childAgeMs: this.uptimeMs };
   }
 
-  phaseOf(request: Request): RequestPhase {
-    if (!this.#inFlight.isWritten(request)) return 'queue';
-    const { isGoingOut, isFirst } = this.#inFlight.placeOf(request);
-    if (isGoingOut) return 'write';
-    return isFirst && this.#parser.isInsideMessage ? 'body' : 'header';
+  givenUp(request: Request, reason: GiveUpReason): void {
+    this.#inFlight.givenUp(request);
+    if (!this.#inFlight.isWritten(request)) return;
+    if (reason === 'run timeout') this.#costly = { reason, error: request.error };
+    else if (reason === 'abort') this.#costly ??= { reason, error: request.error };
+    // A child that never answered is still starting; one whose run is bounded is ended by that bound.
+    else if (this.hasAnswered && request.runTimeoutMs === undefined) this.#costly = { reason, error: request.error };
+  }
+
+  reconsider(): void {
+    const costly = this.#costly;
+    this.#costly = undefined;
+    if (this.#state === 'over') return;
+    if (costly === undefined) {
+      if (this.#state === 'draining' && !this.#inFlight.isAwaited) this.#endInput();
+    } else if (costly.reason !== 'abort') {
+      // The late reply of a request would answer the next one.
+      this.end('ended', this.#endedFor('another request timed out', costly.error));
+    } else if (this.#inFlight.hasUnwritten) {
+      // Those of this tick will have been written; what a full pipe keeps back need not wait for a reply that may never come.
+      setImmediate(() => this.#endIfUnwanted());
+    } else this.#endIfUnwanted();
+  }
+
+  nextBatch(): Buffer[] {
+    // A child that has closed a pipe is dying: what it was not given goes to the next.
+    if (this.#state !== 'serving' && this.#state !== 'untried') return [];
+    const { length } = this.#inFlight;
+    const chunks = this.#inFlight.writeBatch(this.#writer, this.#onWritten);
+    if (this.#state === 'untried' && this.#inFlight.isOwed) this.#awaitFirstReply();
+    // What could not be framed, or was given up, has made room.
+    if (this.#inFlight.length < length) this.#owner.changed(this, false);
+    return chunks;
+  }
+
+  batchTaken(): void {
+    this.#inFlight.batchTaken();
+  }
+
+  readonly #onWritten = (request: Request): void => {
+    if (request.runTimeoutMs !== undefined && this.hasAnswered) this.#startRunDeadline(request, performance.now());
+  };
+
+  #enter(state: SessionState, afterMs?: number, then?: () => void): void {
+    clearTimeout(this.#timer);
+    this.#state = state;
+    this.#timer = afterMs === undefined || then === undefined ? undefined : setTimeout(then, afterMs).unref();
   }
 
   #spawned(): void {
     this.#spawnedAt = performance.now();
-    this.#isReady = true;
-    this.#events.spawned();
+    if (this.#state === 'starting') this.#enter('untried');
+    this.#owner.spawned(this);
   }
 
-  #flush(): void {
-    // A child that has closed a pipe is dying: what it was not given goes to the next.
-    if (this.#inFlight.isBatchOut || !this.#isReady || this.#isOver) return;
-    const { length } = this.#inFlight;
-    this.#write(this.#inFlight.writeBatch(this.#writer));
-    // What could not be framed, or was given up, has made room.
-    if (this.#inFlight.length < length) this.#events.progressed(0);
+  #startRunDeadline(request: Request, nowMs: number): void {
+    if (request.runTimeoutMs === undefined) return;
+    request.runDeadline = this.#runDeadlines.set(request, request.runTimeoutMs, nowMs);
   }
 
-  #write(chunks: Buffer[]): void {
-    const last = chunks.pop();
-    if (last === undefined) return;
-    const port = this.#port;
-    // Corked, the pieces of a batch leave in one system call.
-    if (chunks.length > 0) port.cork();
-    for (const chunk of chunks) port.write(chunk);
-    port.write(last, () => {
-      this.#inFlight.batchTaken();
-      this.#flush();
+  /** Their caller may have given up before: the child hangs all the same. */
+  #overran(requests: readonly Request[]): void {
+    const { command } = this.#settings;
+    for (const request of requests) {
+      const timeoutMs = request.runTimeoutMs ?? 0;
+      const error = new TimeoutError({ command, timeoutMs, limit: 'runTimeoutMs', ...this.waitOf(request) });
+      request.giveUp('run timeout', error);
+      this.#costly = { reason: 'run timeout', error };
+    }
+    this.reconsider();
+  }
+
+  #awaitFirstReply(): void {
+    const { startTimeoutMs } = this.#settings;
+    this.#timer ??= setTimeout(() => this.#neverAnswers(), startTimeoutMs).unref();
+  }
+
+  #neverAnswers(): void {
+    const { command, startTimeoutMs } = this.#settings;
+    const limit = 'startTimeoutMs';
+    const error = new TimeoutError({
+      command,
+      timeoutMs: startTimeoutMs,
+      phase: 'start',
+      limit,
+      childAgeMs: this.uptimeMs,
     });
-    if (chunks.length > 0) port.uncork();
+    this.#inFlight.first?.reject(error);
+    this.end('ended', this.#endedFor(`it had not answered ${startTimeoutMs} ms after its first request`, error));
+  }
+
+  #firstReply(): void {
+    if (this.#state === 'untried') this.#enter('serving');
+    else if (this.#state === 'draining') this.#enter('draining');
+    const nowMs = performance.now();
+    for (const request of this.#inFlight.written) this.#startRunDeadline(request, nowMs);
   }
 
   /** All messages of a chunk before anything else: a second answer in it must not meet the next request. */
-  #take(chunk: Buffer): void {
-    if (this.#isOver) return;
+  #receiveChunk(chunk: Buffer): void {
+    if (this.#state === 'over') return;
     const before = this.#replies;
+    this.#isParsing = true;
     try {
       this.#parser.write(chunk);
       for (let message = this.#parser.next(); message !== undefined; message = this.#parser.next()) {
-        const request = this.#inFlight.shift();
-        if (request === undefined) {
-          this.#refuse(message);
-          return;
-        }
-        this.#replies += 1;
-        request.resolve(message);
+        this.#receive(message);
+        // User code that was called may have ended it.
+        if (this.#isOver) break;
       }
     } catch (error) {
-      this.#inFlight.shift()?.reject(error as Error);
-      this.end('misbehaved', this.#endedFor('it broke the protocol', error as Error));
+      this.#isParsing = false;
+      this.#brokeProtocol(error as Error);
       return;
     }
-    if (this.#replies === before) return;
-    this.#leaveIfDone();
-    this.#events.progressed(this.#replies - before);
+    this.#isParsing = false;
+    if (this.#replies === before || this.#isOver) return;
+    if (this.#state === 'draining' && !this.#inFlight.isAwaited) this.#endInput();
+    this.#owner.changed(this, true);
+  }
+
+  // As a method of its own: the checker does not know that what is called in between may change the state.
+  get #isOver(): boolean {
+    return this.#state === 'over';
+  }
+
+  /** The one place between a frame and the request that it answers. */
+  #receive(message: Buffer): void {
+    const request = this.#inFlight.shift();
+    if (request === undefined) {
+      this.#refuse(message);
+      return;
+    }
+    this.#replies += 1;
+    if (request.runDeadline !== undefined) this.#runDeadlines.clear(request.runDeadline);
+    if (this.#replies === 1) this.#firstReply();
+    request.resolve(message);
   }
 
   #refuse(message: Buffer): void {
     const cause = new UnexpectedReplyError({ command: this.#settings.command, messageBytes: message.length });
-    this.#events.unexpected(message);
+    this.#owner.unexpected(this, message);
     this.end('misbehaved', this.#endedFor('it sent an unexpected reply', cause));
   }
 
-  #leaveIfDone(): void {
-    if (!this.#isLeaving || this.#isOver || this.#inFlight.written.length > 0 || this.#port.writableEnded) return;
-    this.#farewell.end();
+  #brokeProtocol(error: Error): void {
+    this.#inFlight.shift()?.reject(error);
+    this.end('misbehaved', this.#endedFor('it broke the protocol', error));
+  }
+
+  #endInput(): void {
+    this.#enter('leaving', this.#settings.closeTimeoutMs, () => this.#stays());
     this.#port.end();
-    const expire = (): void => this.end('ended', this.#endedFor('it did not leave at the end of its input'));
-    this.#leaveTimer = setTimeout(expire, this.#settings.closeTimeoutMs).unref();
+  }
+
+  #stays(): void {
+    this.end('ended', this.#endedFor('it did not leave at the end of its input'));
   }
 
   #endIfUnwanted(): void {
-    const { isOwed, written } = this.#inFlight;
-    if (isOwed && written.length === 0) this.end('ended', this.#endedFor('its last request was aborted'));
+    const { isOwed, isAwaited } = this.#inFlight;
+    if (this.#state === 'over' || !isOwed || isAwaited) return;
+    this.end('ended', this.#endedFor('its last request was aborted'));
   }
 
-  #livesOn(hasClosedOutput: boolean): void {
+  #inputClosed(): void {
     const { command } = this.#settings;
-    if (hasClosedOutput) this.end('misbehaved', this.#endedFor('it closed its output'));
-    else this.end('misbehaved', new InputClosedError({ command, bytesDropped: this.#port.bytesDropped ?? 0 }));
+    // The dying close both pipes: a child that closed its input alone is alive.
+    if (this.#state === 'dying') return;
+    this.#pipeClosed(new InputClosedError({ command, bytesDropped: this.#port.bytesDropped ?? 0 }));
+  }
+
+  /**
+   * Mostly the first sign of a death. The exit says how the child ended, and is waited for.
+   * @param error what the child is ended for, where it lives on
+   */
+  #pipeClosed(error: Error): void {
+    if (this.#state === 'over' || this.#state === 'leaving' || this.#hasExited) return;
+    const livesOn = (): void => {
+      if (this.#state === 'dying' && !this.#hasExited) this.end('misbehaved', error);
+    };
+    // Where the event loop was blocked, the exit may lie there unseen: it is in the poll phase, which comes before this.
+    this.#enter('dying', this.#settings.farewellMs, () => setImmediate(livesOn));
+    this.#owner.changed(this, false);
+  }
+
+  get #hasExited(): boolean {
+    return this.#port.exitCode !== null || this.#port.signalCode !== null;
+  }
+
+  /** How it ended is known; the error that says so comes within the bounds of the stream. */
+  #exited(exitCode: number | null, signal: NodeJS.Signals | null): void {
+    const status: ExitStatus = { exitCode, signal, durationMs: this.uptimeMs };
+    if (this.#state !== 'over') {
+      this.#enter('dying', this.#settings.lastWordsMs, () => {
+        const { command } = this.#settings;
+        this.#died(new ExitError({ command, ...status, stderrTail: '' }));
+        this.#port.destroy();
+      });
+    }
+    this.#owner.exited(this, status);
   }
 
   #died(error: Error): void {
@@ -228,23 +435,36 @@ export class Session implements RequestHolder {
     const isSuccess = exitCode !== null && this.#settings.successCodes.includes(exitCode);
     // At the end of its input it left because we asked.
     const kind = this.#port.writableEnded ? 'ended' : 'died';
-    this.#end(kind, withTruncation(error, this.#parser, isSuccess), isSuccess);
+    this.#finish(kind, this.#withTruncation(error, isSuccess), isSuccess);
+  }
+
+  /** Of a cut frame and a failed exit the exit wins, and the cut is its cause; with a good exit it is the other way round. */
+  #withTruncation(error: Error, isSuccess: boolean): Error {
+    if (!(error instanceof ExitError)) return error;
+    let truncation: unknown;
+    try {
+      this.#parser.end();
+      return error;
+    } catch (cut) {
+      truncation = cut;
+    }
+    const [winner, cause] = isSuccess ? [truncation as Error, error] : [error, truncation];
+    return Object.defineProperty(winner, 'cause', { value: cause, configurable: true, writable: true });
   }
 
   #endedFor(reason: string, cause?: Error): ExitError {
     const { command } = this.#settings;
-    const durationMs = this.#uptimeMs;
+    const durationMs = this.uptimeMs;
     return new ExitError({ command, exitCode: null, signal: null, reason, durationMs, stderrTail: '', cause });
   }
 
-  #end(kind: EndKind, error: Error, isSuccess: boolean): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#farewell.end();
-    clearTimeout(this.#leaveTimer);
-    const { written, unwritten } = this.#inFlight;
-    this.#inFlight.clear();
-    const hasAnswered = this.#replies > 0;
-    this.#events.ended({ kind, error, isSuccess, uptimeMs: this.#uptimeMs, hasAnswered, written, unwritten });
+  #finish(kind: EndKind, error: Error, isSuccess: boolean): void {
+    if (this.#state === 'over') return;
+    const { uptimeMs, hasAnswered } = this;
+    const written = this.#inFlight.takeWritten();
+    const unwritten = this.#inFlight.takeUnwritten();
+    this.#runDeadlines.end();
+    this.#enter('over');
+    this.#owner.over(this, { kind, error, isSuccess, uptimeMs, hasAnswered, written, unwritten });
   }
 }

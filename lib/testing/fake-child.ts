@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { type MessageHandler, servePort } from '../child/serve-port';
 import { ExitError } from '../errors';
 import type { FrameFormat } from '../framing/format';
-import { OPEN_CHILD, type OpenChild, type OpenedChild } from '../port/open-child';
+import { OPEN_CHILD, type OpenChild, type OpenedChild } from '../port/session';
 import { Duplex } from '../streams';
 
 type Callback = (error?: Error | null) => void;

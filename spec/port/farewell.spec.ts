@@ -3,7 +3,6 @@ import { ExitError, Port, type RexPortError } from '../../lib';
 import { checkPortOptions } from '../../lib/port/port-options';
 import { Session } from '../../lib/port/session';
 import type { ExitStatus } from '../../lib/process/exit-status';
-import { until } from '../support/processes';
 import { rejection, sh } from '../support/streams';
 
 /** Takes a request of five bytes, frame and all, and then does as the script says. */
@@ -65,12 +64,16 @@ describe('Port: the end of a child that closed its output', () => {
     const { settings } = checkPortOptions(...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
     const nothing = (): void => undefined;
     const exited = new Promise<ExitStatus>((resolve) => {
-      const events = { spawned: nothing, progressed: nothing, unexpected: nothing, exited: resolve, ended: nothing };
-      const session = new Session(1, { ...settings, farewellMs: 100 }, { ...events, spawned: () => void leave() });
-      const leave = async (): Promise<void> => {
-        await until(() => session.room === 0);
-        session.leave();
-      };
+      new Session(1, { ...settings, farewellMs: 100 }, {
+        spawned: nothing,
+        changed: (session) => {
+          if (session.state === 'dying') session.leave();
+        },
+        unexpected: nothing,
+        exited: (_session, status) => resolve(status),
+        over: nothing,
+        gone: nothing,
+      });
     });
     expect(await exited).to.include({ exitCode: 4, signal: null });
   });

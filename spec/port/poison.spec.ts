@@ -48,8 +48,9 @@ describe('Port: a poisonous request', () => {
     expect(port.state).to.equal('ready');
   });
 
-  it('does not break a port that sees nothing else', async () => {
+  it('does not break a port that sees nothing else, once the program has answered', async () => {
     await using port = obeys({ maxRestarts: 1, backoff: { minMs: 1, maxMs: 2 }, minUptimeMs: 60_000 });
+    await ask(port, 'echo warm');
     for (let round = 0; round < 6; round += 1) {
       expect(await rejection(port.request('exit 1', again))).to.be.instanceOf(PoisonError);
     }

@@ -80,10 +80,10 @@ describe('Port options: the defaults', () => {
       'cwd',
     ];
     const given = Object.fromEntries(keys.map((key) => [key, undefined]));
-    const { settings, codec } = check('cat', given);
+    const { settings, encode } = check('cat', given);
     expect(settings).to.include({ maxInFlight: 1, restart: 'permanent', maxRequests: Infinity });
     expect(settings.backoff).to.deep.equal({ minMs: 100, maxMs: 30_000 });
-    expect(codec).to.deep.equal({ encode: undefined, decode: undefined });
+    expect([encode, settings.decode]).to.deep.equal([undefined, undefined]);
   });
 
   it('follow one half of the backoff where the other is given', () => {

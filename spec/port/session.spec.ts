@@ -3,6 +3,7 @@ import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import type { ExitError } from '../../lib/errors';
 import { FrameTruncatedError } from '../../lib/framing/framing-errors';
 import { Port } from '../../lib/port/port';
 import { ask, obeys, watch } from '../support/ports';
@@ -62,13 +63,15 @@ describe('Port: a child that dies', () => {
     expect(port.restarts).to.equal(5);
   });
 
-  it('rejects all that were written, in that moment and with one error', async () => {
+  it('rejects all that were written, in that moment: the first as guilty, those behind it as perhaps innocent', async () => {
     await using port = obeys({ maxInFlight: 4 });
     await ask(port, 'echo warm');
     const messages = ['kill KILL', 'echo a', 'echo b', 'echo c'];
     const errors = await Promise.all(messages.map((message) => rejection(port.request(message))));
     expect(errors[0]).to.include({ code: EXIT, signal: 'SIGKILL' });
-    expect(new Set(errors).size).to.equal(1);
+    expect(errors.map((error) => (error as ExitError).behind)).to.deep.equal([0, 1, 2, 3]);
+    for (const error of errors) expect(error).to.include({ code: EXIT, exitCode: null, signal: 'SIGKILL' });
+    expect(errors[3]?.message).to.match(/stood behind 3 requests and may be innocent/);
   });
 
   it('in the midst of a large request does not hurt the unwritten behind it: they go on, in order', async () => {

@@ -2,7 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
 import { Port, type PortStatistics } from '../../lib';
 import { Histogram } from '../../lib/port/histogram';
-import { Stopwatch } from '../../lib/port/stopwatch';
+import { Stopwatch } from '../../lib/port/statistics';
 import type { StatisticsTrace } from '../../lib/trace';
 import { ask, obeyAll, obeys } from '../support/ports';
 import { rejection } from '../support/streams';

@@ -3,13 +3,13 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Port } from '../../lib/port/port';
-import type { PortFace } from '../../lib/port/port-face';
+import type { BasePort } from '../../lib/port/base-port';
 import type { PortOptions, PortPoolOptions } from '../../lib/port/port-options';
 import { PortPool } from '../../lib/port/port-pool';
 import type { Message } from '../../lib';
 
 /** A Port or a PortPool. */
-export type AnyPort = PortFace<Message, Buffer>;
+export type AnyPort = BasePort<Message, Buffer>;
 
 /** The path of a small child in spec/programs. */
 export function program(name: string): string {

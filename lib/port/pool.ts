@@ -1,0 +1,450 @@
+/**
+ * The engine of a Port and a PortPool: one queue in front of several lanes.
+ *
+ *   open --close()--> closing --all requests settled, all children gone--> closed
+ *     |                  |                                                    ^
+ *     '---destroy()------'-----------> destroyed ---all children gone--------'
+ *
+ * All that may change anything ends in one step: assign, grow, replace, finish. A step is idempotent and never runs
+ * inside itself: user code that is called in the midst of it, or of a chunk that is being parsed, may call any method,
+ * and the step begins again. Public events are told at its end, when all that belongs to them is done.
+ */
+import { AbortGroup, onAbort } from '../abort';
+import { AbortError, TimeoutError } from '../errors';
+import { Fifo } from '../fifo';
+import type { Message } from '../framing/frame-writer';
+import { InvalidMessageError, MessageTooLargeError } from '../framing/framing-errors';
+import { Deadlines } from './deadlines';
+import { Lane, type LaneOwner, type LaneSettings } from './lane';
+import { laneFor, laneToReplace, laneToStart, lanesToRelease } from './placement';
+import { ClosedError, QueueFullError, type BrokenError } from './port-errors';
+import type { PortEvents } from './port-events';
+import { Request, type RequestOptions, type RequestOwner, type RequestPlace } from './request';
+import { RequestQueue } from './request-queue';
+import { Statistics, type LaneState, type PortStatistics } from './statistics';
+
+export interface PoolSettings extends LaneSettings {
+  readonly size: number;
+  /** How many children `start()` starts, and stay though they have nothing to do. */
+  readonly minSize: number;
+  /** How long a child may have nothing to do; undefined: without a limit. */
+  readonly idleTimeoutMs: number | undefined;
+  readonly maxQueue: number;
+  readonly maxMessageBytes: number;
+  readonly requestTimeoutMs: number | undefined;
+  readonly runTimeoutMs: number | undefined;
+  /** Destroys the port. */
+  readonly signal: AbortSignal | undefined;
+  readonly decode: ((message: Buffer) => unknown) | undefined;
+}
+
+export type PortState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closing' | 'closed';
+
+/** A public event, with the arguments of its listeners. */
+export type Told = { [Name in keyof PortEvents]: readonly [Name, PortEvents[Name]] }[keyof PortEvents];
+
+interface Waiter {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** From the best to the worst: several lanes are as well as the best of them. */
+const LANE_STATES: readonly LaneState[] = ['ready', 'starting', 'backoff', 'idle', 'broken'];
+const FOREVER_MS = 2 ** 31 - 1;
+/** Whether a child had nothing to do is looked at, not timed: so one stays for up to a quarter longer than it might. */
+const IDLE_LOOKS = 4;
+
+export class Pool implements LaneOwner, RequestOwner {
+  pending = 0;
+  hasAnswered = false;
+  readonly decode: ((message: Buffer) => unknown) | undefined;
+
+  readonly #settings: PoolSettings;
+  readonly #emit: (told: Told) => void;
+  readonly #lanes: readonly Lane[];
+  readonly #queue = new RequestQueue();
+  readonly #deadlines = new Deadlines<Request>((requests) => this.#giveUp(requests, 'timeout'));
+  readonly #aborts = new AbortGroup<Request>((requests) => this.#giveUp(requests, 'abort'));
+  readonly #statistics: Statistics;
+  #state: 'open' | 'closing' | 'destroyed' | 'closed' = 'open';
+  /** What a destroyed port's requests are rejected with. */
+  #destroyedBy: Error | undefined;
+  /** What the last lane broke of, when all are broken. */
+  #brokenBy: BrokenError | undefined;
+
+  #isStepping = false;
+  #stepAgain = false;
+  readonly #told = new Fifo<Told>();
+  /** A lane may be idle, so growth is to be thought of. */
+  #mayGrow = true;
+  /** Lanes that wait for their replacement, first come first. */
+  readonly #replaceable = new Set<Lane>();
+  #replaceTimer: NodeJS.Timeout | undefined;
+  /** What each lane's child had been given, and at how many looks it had nothing to do and had not been given more. */
+  readonly #idle = new Map<Lane, { readonly given: number; readonly looks: number }>();
+  #idleTimer: NodeJS.Timeout | undefined;
+
+  /** Of `closing`: how long nothing may be answered. */
+  #silenceTimer: NodeJS.Timeout | undefined;
+  /** Keeps this process alive while something of ours is awaited; children and pipes do not. */
+  #keepAlive: NodeJS.Timeout | undefined;
+  #isKeptAlive = false;
+  #closing: { readonly promise: Promise<void>; readonly resolve: () => void } | undefined;
+  #starters: Waiter[] = [];
+  #stopListening: (() => void) | undefined;
+
+  /** @param emit emits a public event; a throw of a listener is passed on as it is */
+  constructor(settings: PoolSettings, emit: (told: Told) => void) {
+    this.#settings = settings;
+    this.#emit = emit;
+    this.decode = settings.decode;
+    this.#lanes = Array.from({ length: settings.size }, (_, index) => new Lane(index, settings, this));
+    this.#statistics = new Statistics(settings.command, this.#lanes);
+    const { signal } = settings;
+    if (signal?.aborted) void this.destroy(new AbortError(signal));
+    else if (signal) this.#stopListening = onAbort(signal, () => void this.destroy(new AbortError(signal)));
+  }
+
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  get restarts(): number {
+    return this.#lanes.reduce((sum, lane) => sum + lane.restarts, 0);
+  }
+
+  get state(): PortState {
+    if (this.#state === 'closed') return 'closed';
+    if (this.#state !== 'open') return 'closing';
+    const best = LANE_STATES.find((state) => this.#lanes.some((lane) => lane.state === state));
+    return best ?? 'closed';
+  }
+
+  /** How many requests the children can hold together. */
+  get capacity(): number {
+    return this.#settings.size * this.#settings.maxInFlight;
+  }
+
+  statistics(): PortStatistics {
+    return this.#statistics.take();
+  }
+
+  /** @returns the reply as `decode` gives it, or as a Buffer that nobody else owns, perhaps a view on a larger chunk */
+  request(message: Message, options: RequestOptions): Promise<unknown> {
+    const { signal } = options;
+    const refusal = this.#refusal(signal) ?? this.#fault(message);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const { requestTimeoutMs, runTimeoutMs } = this.#settings;
+    const request = new Request(message, options, options.runTimeoutMs ?? runTimeoutMs, this.#queue, this);
+    this.#statistics.asked(request);
+    this.pending += 1;
+    const timeoutMs = options.timeoutMs ?? requestTimeoutMs;
+    if (timeoutMs !== undefined) request.deadline = this.#deadlines.set(request, timeoutMs, performance.now());
+    if (signal !== undefined) this.#aborts.add(signal, request);
+    this.#queue.push(request);
+    this.#step();
+    request.own();
+    return request.promise;
+  }
+
+  start(): Promise<void> {
+    if (this.#state !== 'open') return Promise.reject(this.#closedError());
+    const started = new Promise<void>((resolve, reject) => this.#starters.push({ resolve, reject }));
+    this.#step();
+    return started;
+  }
+
+  restart(): void {
+    if (this.#state !== 'open') throw new ClosedError(this.#settings.command);
+    this.#brokenBy = undefined;
+    for (const lane of this.#lanes) lane.restart();
+    if (this.state === 'idle') this.#lanes[0]?.start();
+    this.changed();
+  }
+
+  close(): Promise<void> {
+    if (this.#state === 'open') {
+      this.#state = 'closing';
+      const { closeTimeoutMs } = this.#settings;
+      this.#silenceTimer = setTimeout(() => void this.destroy(), closeTimeoutMs).unref();
+    }
+    return this.#ending();
+  }
+
+  destroy(error: Error = new ClosedError(this.#settings.command)): Promise<void> {
+    if (this.#state === 'closed') return this.#ending();
+    this.#state = 'destroyed';
+    this.#destroyedBy ??= error;
+    clearTimeout(this.#silenceTimer);
+    for (const lane of this.#lanes) lane.destroy(error);
+    this.#rejectQueued(error);
+    return this.#ending();
+  }
+
+  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents[Name]): void {
+    this.#told.push([name, args] as unknown as Told);
+  }
+
+  /** A child on its way out may die after the port broke: nobody would take what it held. */
+  handBack(requests: readonly Request[]): void {
+    for (const request of requests) {
+      request.counters?.handedBack(request);
+    }
+    this.#queue.putBack(requests);
+    const fatal = this.#brokenBy ?? (this.#state === 'destroyed' ? this.#destroyedBy : undefined);
+    if (fatal !== undefined) this.#rejectQueued(fatal);
+  }
+
+  broken(lane: number, error: BrokenError): void {
+    this.tell('lanebroken', lane, error);
+    if (this.#state === 'destroyed' || this.#lanes.some(({ state }) => state !== 'broken')) return;
+    this.#brokenBy = error;
+    this.#rejectQueued(error);
+    this.tell('broken', error);
+  }
+
+  cleared(): void {
+    for (const request of this.#queue.toArray()) request.crashes = 0;
+  }
+
+  answered(): void {
+    this.hasAnswered = true;
+    this.#silenceTimer?.refresh();
+    this.#step();
+  }
+
+  changed(): void {
+    this.#mayGrow = true;
+    this.#step();
+  }
+
+  settled(request: Request): void {
+    this.#statistics.settled(request);
+    if (request.signal !== undefined) this.#aborts.delete(request.signal, request);
+    if (request.deadline !== undefined) this.#deadlines.clear(request.deadline);
+    this.pending -= 1;
+  }
+
+  #refusal(signal: AbortSignal | undefined): Error | undefined {
+    const { command, maxQueue } = this.#settings;
+    if (this.#state !== 'open') return this.#closedError();
+    if (signal?.aborted) return new AbortError(signal);
+    if (this.#brokenBy !== undefined) return this.#brokenBy;
+    const limit = this.capacity + maxQueue;
+    return this.pending >= limit ? new QueueFullError({ command, limit }) : undefined;
+  }
+
+  /** What can be known at the call is best refused at the call. */
+  #fault(message: Message): Error | undefined {
+    const { maxMessageBytes } = this.#settings;
+    if (typeof message !== 'string' && !ArrayBuffer.isView(message)) return new InvalidMessageError(message);
+    const leastBytes = typeof message === 'string' ? message.length : message.byteLength;
+    if (leastBytes <= maxMessageBytes) return undefined;
+    const messageBytes = typeof message === 'string' ? Buffer.byteLength(message) : leastBytes;
+    return new MessageTooLargeError({ messageBytes, maxMessageBytes });
+  }
+
+  /** A port that its signal destroyed says so. */
+  #closedError(): Error {
+    return this.#destroyedBy instanceof AbortError ? this.#destroyedBy : new ClosedError(this.#settings.command);
+  }
+
+  /** The lanes that `start()` starts. */
+  #warmLanes(): readonly Lane[] {
+    return this.#lanes.slice(0, Math.max(1, this.#settings.minSize));
+  }
+
+  #ending(): Promise<void> {
+    if (this.#closing === undefined) {
+      let resolve!: () => void;
+      const promise = new Promise<void>((done) => (resolve = done));
+      this.#closing = { promise, resolve };
+    }
+    this.#step();
+    return this.#closing.promise;
+  }
+
+  #rejectQueued(error: Error): void {
+    for (const request of this.#queue.takeAll()) request.reject(error);
+  }
+
+  /** All that were given up at one time, before anything follows from it: a child that hangs costs one child. */
+  #giveUp(requests: readonly Request[], reason: 'abort' | 'timeout'): void {
+    const places = new Set<RequestPlace>();
+    for (const request of requests) {
+      if (request.isSettled) continue;
+      places.add(request.place);
+      request.giveUp(reason, this.#reasonFor(request, reason));
+    }
+    for (const place of places) place.reconsider();
+    this.#step();
+  }
+
+  #reasonFor(request: Request, reason: 'abort' | 'timeout'): Error {
+    if (reason === 'abort' && request.signal !== undefined) return new AbortError(request.signal);
+    const timeoutMs = request.deadline?.series.afterMs ?? 0;
+    return new TimeoutError({ command: this.#settings.command, timeoutMs, ...request.place.waitOf(request) });
+  }
+
+  #step(): void {
+    if (this.#isStepping) {
+      this.#stepAgain = true;
+      return;
+    }
+    this.#isStepping = true;
+    try {
+      do {
+        this.#stepAgain = false;
+        if (this.#state === 'open' || this.#state === 'closing') {
+          this.#assign();
+          this.#grow();
+          this.#replace();
+        }
+        this.#finishStarting();
+        this.#finishClosing();
+        this.#holdProcess();
+        this.#tellAll();
+      } while (this.#mustStepAgain);
+    } finally {
+      this.#isStepping = false;
+    }
+  }
+
+  // As a method of its own: the checker does not know that what is called in between may set it.
+  get #mustStepAgain(): boolean {
+    return this.#stepAgain;
+  }
+
+  /** Gives what waits to the children that have room. */
+  #assign(): void {
+    for (let request = this.#queue.peek(); request !== undefined; request = this.#queue.peek()) {
+      const lane = laneFor(request.crashes > 0, this.#lanes);
+      if (lane === undefined) return;
+      if (request.deadline !== undefined && request.deadline.atMs <= performance.now()) {
+        request.giveUp('timeout', this.#reasonFor(request, 'timeout'));
+        continue;
+      }
+      this.#queue.shift();
+      lane.give(request);
+      this.#mayGrow = true;
+    }
+  }
+
+  #grow(): void {
+    if (!this.#mayGrow) return;
+    for (let lane = this.#laneToStart(); lane !== undefined; lane = this.#laneToStart()) lane.start();
+    this.#mayGrow = this.#lanes.some(({ state }) => state === 'idle');
+    if (this.#settings.idleTimeoutMs !== undefined && this.#idleTimer === undefined) this.#watchIdle();
+  }
+
+  #laneToStart(): Lane | undefined {
+    return laneToStart(this.#queue.length, this.#lanes);
+  }
+
+  #replace(): void {
+    for (const lane of this.#lanes) {
+      if (lane.isReplacementDue) this.#replaceable.add(lane);
+    }
+    for (const lane of this.#replaceable) {
+      if (!lane.isReplacementDue) this.#replaceable.delete(lane);
+    }
+    let lane = laneToReplace(this.#replaceable, this.#lanes);
+    while (lane !== undefined) {
+      this.#replaceable.delete(lane);
+      lane.replace();
+      lane = laneToReplace(this.#replaceable, this.#lanes);
+    }
+    // A child that is not asked shows that it is well by living.
+    if (this.#replaceable.size === 0 || this.#replaceTimer !== undefined) return;
+    this.#replaceTimer = setTimeout(() => {
+      this.#replaceTimer = undefined;
+      this.#step();
+    }, this.#settings.minUptimeMs).unref();
+  }
+
+  #watchIdle(): void {
+    const { idleTimeoutMs, minSize } = this.#settings;
+    if (idleTimeoutMs === undefined || this.#lanes.every(({ state }) => state === 'idle')) return;
+    this.#idleTimer = setInterval(() => {
+      const idle = new Set(this.#lanes.filter((lane) => this.#hasBeenIdle(lane)));
+      for (const lane of lanesToRelease((one) => idle.has(one), minSize, this.#lanes)) lane.release();
+      if (this.#lanes.every(({ state }) => state === 'idle' || state === 'broken')) this.#endIdleWatch();
+      this.changed();
+    }, idleTimeoutMs / IDLE_LOOKS).unref();
+  }
+
+  #hasBeenIdle(lane: Lane): boolean {
+    const { given } = lane;
+    const seen = this.#idle.get(lane);
+    const isIdle = lane.inFlight === 0 && seen?.given === given;
+    const looks = isIdle ? seen.looks + 1 : 0;
+    this.#idle.set(lane, { given, looks });
+    return looks >= IDLE_LOOKS;
+  }
+
+  #endIdleWatch(): void {
+    clearInterval(this.#idleTimer);
+    this.#idleTimer = undefined;
+    this.#idle.clear();
+  }
+
+  #finishStarting(): void {
+    if (this.#starters.length === 0) return;
+    const lanes = this.#warmLanes();
+    if (this.#state === 'open') for (const lane of lanes) lane.start();
+    const failure = this.#state === 'open' ? lanes.find(({ brokenBy }) => brokenBy)?.brokenBy : this.#closedError();
+    if (failure === undefined && lanes.some(({ state }) => state !== 'ready')) return;
+    const starters = this.#starters;
+    this.#starters = [];
+    for (const { resolve, reject } of starters) {
+      if (failure === undefined) resolve();
+      else reject(failure);
+    }
+  }
+
+  #finishClosing(): void {
+    if (this.#state === 'closing' && this.pending === 0) {
+      clearTimeout(this.#silenceTimer);
+      for (const lane of this.#lanes) lane.close();
+    }
+    const isLeaving = this.#state === 'destroyed' || (this.#state === 'closing' && this.pending === 0);
+    if (!isLeaving || this.#lanes.some(({ isEmpty }) => !isEmpty)) return;
+    this.#state = 'closed';
+    clearTimeout(this.#replaceTimer);
+    this.#endIdleWatch();
+    this.#deadlines.end();
+    this.#stopListening?.();
+    clearInterval(this.#keepAlive);
+    this.#keepAlive = undefined;
+    this.#isKeptAlive = false;
+    this.#statistics.publish();
+    this.#closing?.resolve();
+  }
+
+  #holdProcess(): void {
+    const isAwaited = this.pending > 0 || this.#starters.length > 0;
+    const isNeeded = this.#state !== 'closed' && (isAwaited || this.#state !== 'open');
+    if (isNeeded === this.#isKeptAlive) return;
+    this.#isKeptAlive = isNeeded;
+    this.#keepAlive ??= setInterval(() => undefined, FOREVER_MS);
+    if (isNeeded) this.#keepAlive.ref();
+    else this.#keepAlive.unref();
+  }
+
+  #tellAll(): void {
+    for (let told = this.#told.shift(); told !== undefined; told = this.#told.shift()) {
+      // A listener of what came before may have healed the port.
+      if (told[0] === 'broken' && told[1][0] !== this.#brokenBy) continue;
+      try {
+        this.#emit(told);
+      } catch (error) {
+        // The listener's own, and no reason for us to stop halfway.
+        process.nextTick(rethrow, error);
+      }
+    }
+  }
+}
+
+function rethrow(error: unknown): never {
+  throw error;
+}
