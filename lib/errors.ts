@@ -118,7 +118,9 @@ export class ExitError extends RexPortError {
 
   /** @internal The same end, as it is told to a request that stood behind others. */
   asSeenFrom(behind: number): ExitError {
-    return new ExitError({ ...this, reason: this.#reason, stderrTail: this.#stderrTail, cause: this.cause, behind });
+    const { command, exitCode, signal, durationMs, cause } = this;
+    const [reason, stderrTail] = [this.#reason, this.#stderrTail];
+    return new ExitError({ command, exitCode, signal, durationMs, reason, stderrTail, cause, behind });
   }
 
   /** The last of what the child wrote on stderr, at most `stderrTailBytes`. A getter, so that a log shows it once. */

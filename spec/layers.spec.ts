@@ -7,10 +7,10 @@ import ts from 'typescript';
 type Sources = Record<string, string>;
 
 const lib = path.join(__dirname, '..', 'lib');
-const maxLines = 250;
+const maxLines = 480;
 
 // A room is a folder of lib, or a file that lies in lib itself. What a room may see besides its own files:
-const leaves = ['abort', 'broken-pipe', 'errors', 'options', 'trace', 'streams'];
+const leaves = ['abort', 'batch-sender', 'broken-pipe', 'errors', 'fifo', 'in-order', 'options', 'trace', 'streams'];
 const sees: Record<string, string[]> = {
   index: ['port', 'duplex', 'framing', 'process', 'child', ...leaves],
   port: ['duplex', 'framing', 'process', ...leaves],
@@ -178,7 +178,7 @@ describe('the layers of lib', () => {
         { 'process/exit-status.ts': "import './child';" },
         'process/child.ts -> process/exit-status.ts -> process/child.ts: a cycle',
       ],
-      ['a long file', { 'errors.ts': '//\n'.repeat(251) }, 'errors.ts: 251 lines, more than 250'],
+      ['a long file', { 'errors.ts': '//\n'.repeat(481) }, 'errors.ts: 481 lines, more than 480'],
     ];
 
     for (const [title, change, fault] of wrong) {

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { PORT_DUPLEX_KEYS, checkPortDuplexOptions, type PortDuplexOptions } from '../duplex/port-duplex-options';
 import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/format';
 import type { Message } from '../framing/frame-writer';
-import { integer, oneOf, refuseUnknown, shown } from '../options';
+import { integer, oneOf, optionsOf, refuseUnknown, shown } from '../options';
 import type { PoolSettings } from './pool';
 import type { RestartOptions } from './restart-policy';
 import { OPEN_CHILD, type OpenChild } from './session';
@@ -83,7 +83,8 @@ const OWN_KEYS: readonly string[] = [
   'maxAgeMs',
   'closeTimeoutMs',
 ];
-const POOL_KEYS: readonly string[] = ['size', 'minSize', 'idleTimeoutMs'];
+const PORT_KEYS: readonly PropertyKey[] = [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS, OPEN_CHILD];
+const POOL_KEYS: readonly PropertyKey[] = [...PORT_KEYS, 'size', 'minSize', 'idleTimeoutMs'];
 const MAX_SIZE = 1024;
 /** The limits of a pool's children are drawn from this share below what was asked, so that they do not meet. */
 const POOL_JITTER = 0.2;
@@ -97,22 +98,16 @@ interface Checked<Request> {
  * Takes the constructor's arguments, `(command, args?, options?)` or `(command, options?)`.
  * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
  */
-export function checkPortOptions<Request>(
-  command: unknown,
-  second: unknown,
-  third: unknown,
-): Checked<Request> {
-  return check('Port', [], command, second, third);
+export function checkPortOptions<Request>(command: unknown, second: unknown, third: unknown): Checked<Request> {
+  const { args, options } = argumentsOf('Port', PORT_KEYS, second, third);
+  return check<Request>('Port', command, args, options);
 }
 
 /** The same, of a pool. */
-export function checkPortPoolOptions<Request>(
-  command: unknown,
-  second: unknown,
-  third: unknown,
-): Checked<Request> {
-  const { settings, encode } = check<Request>('PortPool', POOL_KEYS, command, second, third);
-  const { size = availableParallelism(), minSize = 0, idleTimeoutMs } = optionsOf(second, third) as PortPoolOptions;
+export function checkPortPoolOptions<Request>(command: unknown, second: unknown, third: unknown): Checked<Request> {
+  const { args, options } = argumentsOf('PortPool', POOL_KEYS, second, third);
+  const { settings, encode } = check<Request>('PortPool', command, args, options);
+  const { size = availableParallelism(), minSize = 0, idleTimeoutMs } = options;
   integer('size', size, 1, MAX_SIZE);
   return {
     settings: {
@@ -127,25 +122,25 @@ export function checkPortPoolOptions<Request>(
 }
 
 /** The arguments are `(command, args?, options?)` or `(command, options?)`. */
-function hasArgs(second: unknown, third: unknown): boolean {
-  return Array.isArray(second) || third !== undefined;
-}
-
-function optionsOf(second: unknown, third: unknown): object {
-  return (hasArgs(second, third) ? third : second) ?? {};
+function argumentsOf(
+  what: string,
+  keys: readonly PropertyKey[],
+  second: unknown,
+  third: unknown,
+): { readonly args: unknown; readonly options: PortPoolOptions<unknown, unknown> } {
+  const hasArgs = Array.isArray(second) || third !== undefined;
+  const options = ((hasArgs ? third : second) ?? {}) as PortPoolOptions<unknown, unknown>;
+  return { args: hasArgs ? second : [], options: optionsOf(what, options, keys) };
 }
 
 function check<Request>(
   what: string,
-  furtherKeys: readonly string[],
   command: unknown,
-  second: unknown,
-  third: unknown,
+  args: unknown,
+  options: PortPoolOptions<Request, unknown>,
 ): Checked<Request> {
-  const options = optionsOf(second, third) as PortOptions<Request, unknown>;
-  refuseUnknown(what, options, [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS, ...furtherKeys]);
   const spawnOptions: PortDuplexOptions = pick(options, SPAWN_KEYS);
-  const checked = checkPortDuplexOptions(command, hasArgs(second, third) ? second : [], spawnOptions);
+  const checked = checkPortDuplexOptions(command, args, spawnOptions);
   const format: FrameFormat = pick(options, FRAME_FORMAT_KEYS);
   const { maxMessageBytes } = lengthPrefix(what, format);
   const { env, encode, decode, maxQueue = Infinity } = options;
@@ -154,7 +149,7 @@ function check<Request>(
     command: checked.child.command,
     args: checked.child.args,
     // Our own, for the next child is spawned long after; and the signal ends the port, not one child after another.
-    spawnOptions: { ...spawnOptions, cwd: checked.child.cwd, env: env && { ...env }, signal: undefined },
+    spawnOptions: { ...spawnOptions, cwd: checked.child.cwd, env: env && copyOf(env), signal: undefined },
     signal: checked.signal,
     format,
     successCodes: checked.successCodes,
@@ -209,4 +204,11 @@ function hook<T>(name: string, value: T): T {
 
 function pick(options: object, keys: readonly string[]): object {
   return Object.fromEntries(Object.entries(options).filter(([key]) => keys.includes(key)));
+}
+
+/** Variables on the prototype count, as for `spawn`. */
+function copyOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const copy: NodeJS.ProcessEnv = {};
+  for (const name in env) copy[name] = env[name];
+  return copy;
 }

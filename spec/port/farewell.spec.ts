@@ -64,16 +64,20 @@ describe('Port: the end of a child that closed its output', () => {
     const { settings } = checkPortOptions(...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
     const nothing = (): void => undefined;
     const exited = new Promise<ExitStatus>((resolve) => {
-      new Session(1, { ...settings, farewellMs: 100 }, {
-        spawned: nothing,
-        changed: (session) => {
-          if (session.state === 'dying') session.leave();
+      new Session(
+        1,
+        { ...settings, farewellMs: 100 },
+        {
+          spawned: nothing,
+          changed: (session) => {
+            if (session.state === 'dying') session.leave();
+          },
+          unexpected: nothing,
+          exited: (_session, status) => resolve(status),
+          over: nothing,
+          gone: nothing,
         },
-        unexpected: nothing,
-        exited: (_session, status) => resolve(status),
-        over: nothing,
-        gone: nothing,
-      });
+      );
     });
     expect(await exited).to.include({ exitCode: 4, signal: null });
   });

@@ -74,6 +74,7 @@ describe('a Port with a fake child', () => {
       ...fakeChild((message) => (String(message) === 'slow' ? delay(500, 'late', { ref: false }) : message)),
     });
     const seen = watch(port);
+    expect(await ask(port, 'warm')).to.equal('warm');
     expect(await rejection(ask(port, 'slow', { timeoutMs: 30 }))).to.include({
       code: 'ERR_REXPORT_TIMEOUT',
       phase: 'header',
