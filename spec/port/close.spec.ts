@@ -276,7 +276,7 @@ describe('Port: destroy', () => {
 
 describe('Port: the life of this process', () => {
   it('goes on while a request is pending; no port keeps it that is idle, broken, closed or destroyed', async () => {
-    const parent = ['-r', 'ts-node/register/transpile-only', program('port-parent.ts')];
+    const parent = ['-r', 'ts-node/register', program('port-parent.ts')];
     const { stdout } = await promisify(execFile)(process.execPath, parent, { timeout: 15_000 });
     expect(stdout).to.match(/^reply: slow, pid: \d+\n$/);
     // The idle child was sent a signal; it is nobody's here, so there is no event to wait for.

@@ -12,7 +12,7 @@ function runFixtures(): Promise<Map<string, string>> {
   const args = [
     require.resolve('mocha/bin/mocha.js'),
     '--no-config',
-    ...['--require', 'ts-node/register/transpile-only'],
+    ...['--require', 'ts-node/register'],
     ...['--require', path.join(__dirname, 'leak-check.ts')],
     ...['--reporter', 'json'],
     path.join(__dirname, 'fixtures', 'leaking.ts'),

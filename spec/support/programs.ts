@@ -1,44 +1,25 @@
-/**
- * Runs the programs of spec/programs, each in a Node of its own. lib, they and examples/children are compiled once,
- * without a look at the types, into a folder outside the repository: so one starts in the time of a bare Node, and
- * several can run at a time.
- */
+/** Runs the programs of spec/programs, each in a Node of its own: in the compiled tree, where one starts in the time of a bare Node. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
-import ts from 'typescript';
+import { moduleOf } from './compiled-tree.cjs';
 
 const repository = path.join(__dirname, '..', '..');
-let compiled: string | undefined;
+const rooms = ['lib', 'check', 'examples/children', 'spec/programs'];
+let isThere = false;
 
-function compile(): string {
-  const folder = mkdtempSync(path.join(tmpdir(), 'rexport-programs-'));
-  symlinkSync(path.join(repository, 'node_modules'), path.join(folder, 'node_modules'));
-  const compilerOptions = { module: ts.ModuleKind.Node20, target: ts.ScriptTarget.ES2022, inlineSourceMap: true };
-  for (const room of ['lib', 'check', path.join('spec', 'programs'), path.join('examples', 'children')]) {
-    for (const name of readdirSync(path.join(repository, room), { recursive: true, encoding: 'utf8' })) {
-      if (!name.endsWith('.ts')) continue;
-      const source = path.join(repository, room, name);
-      const target = path.join(folder, room, name.replace(/ts$/, 'js'));
-      const { outputText } = ts.transpileModule(readFileSync(source, 'utf8'), { compilerOptions, fileName: source });
-      mkdirSync(path.dirname(target), { recursive: true });
-      writeFileSync(target, outputText);
-    }
-  }
-  return folder;
-}
-
-// not in a hook of mocha: where files run in parallel, one module serves several of them
-process.once('exit', () => {
-  if (compiled !== undefined) rmSync(compiled, { recursive: true });
-});
-
-/** Where the compiled program lies. */
+/** Where the compiled program lies, with all of lib and check that it may load, and examples/children. */
 export function programPath(name: string): string {
-  compiled ??= compile();
-  return path.join(compiled, 'spec', 'programs', `${name}.js`);
+  if (!isThere) {
+    for (const room of rooms) {
+      for (const file of readdirSync(path.join(repository, room), { recursive: true, encoding: 'utf8' })) {
+        if (file.endsWith('.ts')) moduleOf(path.join(repository, room, file));
+      }
+    }
+    isThere = true;
+  }
+  return moduleOf(path.join(repository, 'spec', 'programs', `${name}.ts`));
 }
 
 export interface Ended {

@@ -13,7 +13,7 @@ function runFixtures(env: NodeJS.ProcessEnv): Promise<MochaReport> {
   const args = [
     require.resolve('mocha/bin/mocha.js'),
     '--no-config',
-    ...['--require', 'ts-node/register/transpile-only'],
+    ...['--require', 'ts-node/register'],
     ...['--reporter', 'json'],
     path.join(__dirname, 'fixtures', 'stressed.ts'),
   ];
