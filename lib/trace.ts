@@ -22,6 +22,12 @@ export interface EndTrace extends SpawnTrace {
   readonly step: string;
 }
 
+/** A child that was to have pipes gets sockets. */
+export interface NoPipesTrace {
+  readonly command: string;
+  readonly reason: string;
+}
+
 /** What a port has done so far: see `PortStatistics`. Once a second while it is asked, and when it is closed. */
 export interface StatisticsTrace {
   readonly command: string;
@@ -32,6 +38,7 @@ const debug = debuglog('rexport');
 const spawnChannel = channel('rexport:spawn');
 const exitChannel = channel('rexport:exit');
 const endChannel = channel('rexport:end');
+const noPipesChannel = channel('rexport:no-pipes');
 const statisticsChannel = channel('rexport:statistics');
 
 export const trace = {
@@ -49,6 +56,11 @@ export const trace = {
   end(facts: EndTrace): void {
     debug('end %s pid %d: %s', facts.command, facts.pid, facts.step);
     endChannel.publish(facts);
+  },
+
+  noPipes(facts: NoPipesTrace): void {
+    debug('no pipes for %s: %s', facts.command, facts.reason);
+    noPipesChannel.publish(facts);
   },
 
   /** Whether anybody listens: to make statistics takes its time. */

@@ -53,6 +53,13 @@ export interface PortDuplexOptions {
    * no `data` is emitted, and stdout is not watched for descendants that hold it. Default false.
    */
   readonly redirect?: boolean | undefined;
+  /**
+   * Gives the program pipes, as a shell does, where Node gives it sockets: it can then open `/dev/stdin`, `/dev/stdout` and
+   * `/dev/stderr`, and short messages take half of the time. The start takes a few milliseconds longer. Only on Linux,
+   * with a /bin/sh that makes pipes of here-documents (dash, bash from 5.1, busybox) and with /proc; anywhere else, and
+   * where the system refuses, the program gets sockets, and a line of `NODE_DEBUG=rexport` says why. Default false.
+   */
+  readonly pipes?: boolean | undefined;
 }
 
 export interface PortDuplexSettings {
@@ -65,6 +72,7 @@ export interface PortDuplexSettings {
   readonly orphanGraceMs: number;
   readonly forceKillAfterMs: number;
   readonly redirect: boolean;
+  readonly pipes: boolean;
   /** What the Duplex is told of its two sides; a side without a pipe does not exist. */
   readonly sides: { readonly readable: boolean; readonly writable: boolean; readonly highWaterMark: number };
 }
@@ -98,6 +106,7 @@ export const PORT_DUPLEX_KEYS: readonly (keyof PortDuplexOptions)[] = [
   'killTree',
   'highWaterMark',
   'redirect',
+  'pipes',
 ];
 
 /**
@@ -126,6 +135,7 @@ export function checkPortDuplexOptions(command: unknown, second: unknown, third:
     orphanGraceMs: integer('orphanGraceMs', options.orphanGraceMs ?? 150, 0, MAX_DELAY_MS),
     forceKillAfterMs: integer('forceKillAfterMs', options.forceKillAfterMs ?? 5000, 0, MAX_DELAY_MS),
     redirect: boolean('redirect', options.redirect ?? false),
+    pipes: boolean('pipes', options.pipes ?? false),
     sides: { readable: child.stdout === 'pipe', writable: child.stdin === 'pipe', highWaterMark },
   };
 }

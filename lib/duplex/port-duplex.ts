@@ -3,6 +3,7 @@ import { Child } from '../process/child';
 import type { ChildSpec } from '../process/child-spec';
 import { endChild, ladder } from '../process/end-child';
 import { neverStarted, type ExitStatus } from '../process/exit-status';
+import { closeStdioPipes, type StdioPipes } from '../process/piped-streams';
 import { StderrTail } from '../process/stderr-tail';
 import { Duplex } from '../streams';
 import { ChildInput, type Callback } from './child-input';
@@ -66,7 +67,7 @@ export class PortDuplex extends Duplex {
     this.#limits = new Limits(settings, onError);
     const wiringOf = (other: unknown) => (other instanceof PortDuplex ? other.#wiring : undefined);
     this.#wiring = wire({ stream: this, settings, input: this.#input, neighbours: this.#neighbours, wiringOf });
-    process.nextTick(() => this.#wiring.connect((spec) => this.#spawn(spec)));
+    process.nextTick(() => this.#wiring.connect((spec, pipes) => this.#spawn(spec, pipes)));
   }
 
   /** The program's process number; undefined before `spawn` and where that failed. */
@@ -191,9 +192,12 @@ export class PortDuplex extends Duplex {
     else endChild(this.#child, ladder(child.killSignal, forceKillAfterMs), done);
   }
 
-  #spawn(spec: ChildSpec): void {
-    if (this.destroyed) return;
-    this.#child = Child.spawn(spec, (error) => this.destroy(error));
+  #spawn(spec: ChildSpec, pipes: StdioPipes | undefined): void {
+    if (this.destroyed) {
+      if (pipes) closeStdioPipes(pipes);
+      return;
+    }
+    this.#child = Child.spawn(spec, (error) => this.destroy(error), pipes);
     if (this.#child === undefined) return;
     this.#child.onExit((status) => this.#wiring.exited(status, () => this.#exited(status)));
     if (!this.#isRef) this.#child.setRef(false);

@@ -8,6 +8,8 @@
 import type { Duplex, Writable } from 'node:stream';
 import type { ChildSpec } from '../process/child-spec';
 import { isSuccess, type ExitStatus } from '../process/exit-status';
+import { closeStdioPipes, takeStdioPipes, type StdioPipes } from '../process/piped-streams';
+import { trace } from '../trace';
 import type { ChildInput } from './child-input';
 import { descriptorOf, FileSource, isFileSink } from './file-neighbour';
 import type { Neighbours } from './neighbours';
@@ -18,10 +20,13 @@ export interface Wiring {
   /** Whether a neighbour is waited for: nobody is to write before. */
   readonly isWaiting: boolean;
   /** Calls back once, now or later, with what the child is to be given. */
-  connect(spawn: (spec: ChildSpec) => void): void;
+  connect(spawn: SpawnChild): void;
   /** Calls back once when all is known that tells why the child has ended. */
   exited(status: ExitStatus, done: () => void): void;
 }
+
+/** Spawns over the pipes, where there are some, or closes them. */
+type SpawnChild = (spec: ChildSpec, pipes: StdioPipes | undefined) => void;
 
 interface WiredPort {
   readonly stream: Duplex;
@@ -34,12 +39,29 @@ interface WiredPort {
 
 export function wire(port: WiredPort): Wiring {
   if (port.settings.redirect) return new Redirection(port);
-  return { isWaiting: false, connect: (spawn) => spawn(port.settings.child), exited: (_status, done) => done() };
+  const { child, pipes } = port.settings;
+  return {
+    isWaiting: false,
+    connect: (spawn) => (pipes ? takePipes(child, (taken) => spawn(child, taken)) : spawn(child, undefined)),
+    exited: (_status, done) => done(),
+  };
+}
+
+function takePipes(child: ChildSpec, done: (pipes: StdioPipes | undefined) => void): void {
+  takeStdioPipes(child, (result) => {
+    if (typeof result !== 'string') {
+      done(result);
+      return;
+    }
+    trace.noPipes({ command: child.command, reason: result });
+    done(undefined);
+  });
 }
 
 class Redirection implements Wiring {
   readonly #port: WiredPort;
-  #spawn: ((spec: ChildSpec) => void) | undefined;
+  #spawn: SpawnChild | undefined;
+  #pipes: StdioPipes | 'awaited' | undefined;
   #hasSpawned = false;
   #source: FileSource | undefined;
   /** The port whose child reads what ours writes. */
@@ -58,8 +80,9 @@ class Redirection implements Wiring {
     return !this.#port.input.hasChild && !this.#port.stream.destroyed;
   }
 
-  connect(spawn: (spec: ChildSpec) => void): void {
+  connect(spawn: SpawnChild): void {
     this.#spawn = spawn;
+    this.#awaitPipes();
     const { source } = this.#port.neighbours;
     if (this.#mayBypass(source)) this.#source = FileSource.of(source);
     this.#source?.open(
@@ -83,8 +106,33 @@ class Redirection implements Wiring {
     return isUntouched && settings.onInputClosed === 'discard' && neighbours.source === source;
   }
 
+  #awaitPipes(): void {
+    const { settings, stream } = this.#port;
+    if (!settings.pipes) return;
+    this.#pipes = 'awaited';
+    takePipes(settings.child, (taken) => {
+      this.#pipes = taken;
+      if (this.isWaiting) this.#goWhenReady();
+      else this.#dropPipes();
+    });
+    stream.once('close', () => this.#dropPipes());
+  }
+
+  /** The child has been spawned without them, or never will be. */
+  #dropPipes(): void {
+    const pipes = this.#takenPipes();
+    if (pipes) closeStdioPipes(pipes);
+  }
+
+  #takenPipes(): StdioPipes | undefined {
+    const pipes = this.#pipes;
+    if (pipes === 'awaited') return undefined;
+    this.#pipes = undefined;
+    return pipes;
+  }
+
   #goWhenReady(): void {
-    if (!this.isWaiting || this.#source?.isPending) return;
+    if (!this.isWaiting || this.#source?.isPending || this.#pipes === 'awaited') return;
     const pending = this.#pendingSink();
     if (pending === undefined) {
       this.#go();
@@ -104,7 +152,7 @@ class Redirection implements Wiring {
     const stdin = this.#source?.descriptor() ?? settings.child.stdin;
     const stdout = this.#stdout();
     this.#hasSpawned = true;
-    this.#spawn?.({ ...settings.child, stdin, stdout });
+    this.#spawn?.({ ...settings.child, stdin, stdout }, this.#takenPipes());
     // Where more was written than is buffered, the stream says it itself when that is gone.
     if (!stream.destroyed && !stream.writableNeedDrain) stream.emit('drain');
   }

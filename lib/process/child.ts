@@ -1,11 +1,13 @@
 /** One running program. The only importer of node:child_process. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { SpawnError } from '../errors';
 import { trace } from '../trace';
 import type { ChildSpec } from './child-spec';
 import { exitHook, type LiveChild } from './exit-hook';
 import type { ExitStatus } from './exit-status';
+import { PipedStreams, type StdioPipes } from './piped-streams';
 import { explainSpawnFailure } from './spawn-failure';
 
 export class Child implements LiveChild {
@@ -21,17 +23,21 @@ export class Child implements LiveChild {
   isClosed = false;
 
   readonly #process: ChildProcess;
+  readonly #closing = new EventEmitter();
   readonly #killTree: boolean;
   #hasOrphans = false;
 
   /**
    * Starts the program. Whatever the operating system refuses comes through `onFailure`, once and later, never as a
    * throw; the result is then undefined.
+   * @param pipes in place of Node's socketpairs; they are the child's or closed afterwards, whatever comes of it
    */
-  static spawn(spec: ChildSpec, onFailure: (error: SpawnError) => void): Child | undefined {
+  static spawn(spec: ChildSpec, onFailure: (error: SpawnError) => void, pipes?: StdioPipes): Child | undefined {
     const fail = (cause: unknown): void => void explainSpawnFailure(spec, cause).then(onFailure);
     // Before the call: it takes its time, and the child may be running for most of it.
     const startedAt = performance.now();
+    const piped = pipes && PipedStreams.over(pipes, spec);
+    let result: Child | undefined;
     try {
       const { command, args, cwd, env, argv0, uid, gid, stdin, stdout, stderr, killTree } = spec;
       const child = spawn(command, args, {
@@ -40,28 +46,37 @@ export class Child implements LiveChild {
         argv0,
         uid,
         gid,
-        stdio: [stdin, stdout, stderr],
+        stdio: piped?.stdio ?? [stdin, stdout, stderr],
         detached: killTree,
         windowsHide: true,
       });
-      if (child.pid !== undefined) return new Child(child, child.pid, spec, startedAt);
-      child.once('error', fail);
+      if (child.pid !== undefined) result = new Child(child, child.pid, spec, startedAt, piped);
+      else child.once('error', fail);
     } catch (cause) {
       fail(cause);
+    } finally {
+      piped?.closeTheirs();
+      if (result === undefined) piped?.destroy();
     }
-    return undefined;
+    return result;
   }
 
-  private constructor(child: ChildProcess, pid: number, spec: ChildSpec, startedAt: number) {
+  private constructor(
+    child: ChildProcess,
+    pid: number,
+    spec: ChildSpec,
+    startedAt: number,
+    piped: PipedStreams | undefined,
+  ) {
     const { command, killSignal, killTree } = spec;
     this.#process = child;
     this.#killTree = killTree;
     this.pid = pid;
     this.command = command;
     this.killSignal = killSignal;
-    this.stdin = child.stdin;
-    this.stdout = child.stdout;
-    this.stderr = child.stderr;
+    this.stdin = piped?.stdin ?? child.stdin;
+    this.stdout = piped?.stdout ?? child.stdout;
+    this.stderr = piped?.stderr ?? child.stderr;
     trace.spawn({ command, pid });
     exitHook.add(this);
     child.once('exit', (exitCode, signal) => {
@@ -69,9 +84,10 @@ export class Child implements LiveChild {
       this.status = { exitCode, signal, durationMs };
       this.#hasOrphans = killTree && this.#signalGroup(0);
       exitHook.delete(this);
+      if (piped) process.nextTick(() => piped.childExited());
       trace.exit({ command, pid, exitCode, signal, durationMs });
     });
-    child.once('close', () => (this.isClosed = true));
+    this.#awaitClose([child, piped?.stdin, piped?.stdout, piped?.stderr]);
     // After a spawn this event means only that a signal could not be sent, which `kill` tells by its result.
     child.on('error', () => undefined);
   }
@@ -85,7 +101,20 @@ export class Child implements LiveChild {
 
   /** Called once when the program has ended and our ends of its pipes are closed. */
   onClose(listener: () => void): void {
-    this.#process.once('close', listener);
+    this.#closing.once('close', listener);
+  }
+
+  /** Node's `close` does not wait for streams that it did not make itself. */
+  #awaitClose(parts: readonly (EventEmitter | null | undefined)[]): void {
+    const open = new Set(parts.filter((part) => part != null));
+    for (const part of open) {
+      part.once('close', () => {
+        open.delete(part);
+        if (open.size > 0) return;
+        this.isClosed = true;
+        this.#closing.emit('close');
+      });
+    }
   }
 
   /** Whether the signal was sent. None goes to a pid that is gone. */

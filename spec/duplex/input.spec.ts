@@ -182,16 +182,20 @@ describe('PortDuplex: the input side', () => {
         process.nextTick(write);
       });
       void Promise.resolve().then(write);
-      port.once('spawn', () => {
-        write();
-        process.nextTick(write);
-        void Promise.resolve().then(write);
-        write();
+      const spawned = new Promise<void>((resolve) => {
+        port.once('spawn', () => {
+          write();
+          process.nextTick(write);
+          void Promise.resolve().then(write);
+          write();
+          setImmediate(resolve);
+        });
       });
       for (let turn = 0; turn < 8; turn += 1) {
         write();
         await (turn % 2 === 0 ? Promise.resolve() : new Promise((resolve) => setImmediate(resolve)));
       }
+      await spawned;
       port.end('end');
       expect(await output).to.equal(`${written}end`);
     }

@@ -47,6 +47,7 @@ describe('PortDuplex options: the defaults', () => {
       orphanGraceMs: 150,
       forceKillAfterMs: 5000,
       redirect: false,
+      pipes: false,
       sides: { readable: true, writable: true, highWaterMark: 131_072 },
     });
     const { env, ...others } = child;
@@ -69,7 +70,7 @@ describe('PortDuplex options: the defaults', () => {
   it('stand in for undefined', () => {
     const known = ['cwd', 'env', 'extendEnv', 'argv0', 'uid', 'gid', 'signal', 'timeoutMs', 'successCodes', 'stdin'];
     const more = ['stdout', 'stderr', 'stderrTailBytes', 'onInputClosed', 'orphanGraceMs', 'killSignal'];
-    const rest = ['forceKillAfterMs', 'killTree', 'highWaterMark', 'redirect'];
+    const rest = ['forceKillAfterMs', 'killTree', 'highWaterMark', 'redirect', 'pipes'];
     const unset = Object.fromEntries([...known, ...more, ...rest].map((name) => [name, undefined]));
     expect(check('cat', unset)).to.deep.equal(check('cat'));
   });
@@ -123,7 +124,7 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
       TypeError,
       'expected the options of PortDuplex to be among cwd, env, extendEnv, argv0, uid, gid, signal, timeoutMs, ' +
         'successCodes, stdin, stdout, stderr, stderrTailBytes, onInputClosed, orphanGraceMs, killSignal, ' +
-        'forceKillAfterMs, killTree, highWaterMark, redirect, got `timeout`',
+        'forceKillAfterMs, killTree, highWaterMark, redirect, pipes, got `timeout`; did you mean `timeoutMs`?',
     ],
     ['a cwd that is no string', ['cat', { cwd: 7 }], TypeError, 'expected `cwd` to be a path or a file: URL, got 7'],
     ['an empty cwd', ['cat', { cwd: '' }], RangeError, "expected `cwd` to name a directory, got ''"],
@@ -228,6 +229,7 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
       RangeError,
       'expected `highWaterMark` to be an integer from 1 to 1073741824, got 0',
     ],
+    ['pipes', ['cat', { pipes: 1 }], TypeError, 'expected `pipes` to be true or false, got 1'],
     ['redirect', ['cat', { redirect: 'yes' }], TypeError, "expected `redirect` to be true or false, got 'yes'"],
   ];
 

@@ -20,6 +20,7 @@ import { inspect } from 'node:util';
 import { expect } from 'chai';
 import { AbortError, PortDuplex, SpawnError, type PortDuplexOptions } from '../../lib';
 import { ProcessEvents } from '../support/process-events';
+import { stressed } from '../support/stress';
 import { askProgram } from '../support/programs';
 import { closed, CountingSink, rejection, sh } from '../support/streams';
 
@@ -349,13 +350,17 @@ describe('PortDuplex: starting', () => {
 
   it('1000 at once either work or fail cleanly', async function () {
     this.timeout(30_000);
-    const answer = await askProgram<{ outcomes: Record<string, number>; events: string[] }>('crowd', ['1000'], {
+    const hasPipes = process.env['SPEC_PIPES'] !== undefined;
+    const count = hasPipes ? stressed(1000, 150) : 1000;
+    const answer = await askProgram<{ outcomes: Record<string, number>; events: string[] }>('crowd', [`${count}`], {
       prelude: 'ulimit -n 400',
     });
     expect(answer.events).to.deep.equal([]);
-    const { ok = 0, ...failed } = answer.outcomes;
+    const { ok = 0, 'SpawnError EMFILE': refused = 0, ...others } = answer.outcomes;
+    expect(others).to.deep.equal({});
     expect(ok).to.be.greaterThan(20);
-    expect(Object.keys(failed)).to.deep.equal(['SpawnError EMFILE']);
-    expect(ok + failed['SpawnError EMFILE']!).to.equal(1000);
+    // They come by their pipes one after another, and may all find room.
+    if (!hasPipes) expect(refused).to.be.greaterThan(0);
+    expect(ok + refused).to.equal(count);
   });
 });

@@ -2,7 +2,10 @@
 import { PortDuplex } from '../../lib/index';
 
 async function outcome(): Promise<string> {
-  const port = new PortDuplex('true', { redirect: process.env['SPEC_REDIRECT'] === 'true' });
+  const port = new PortDuplex('true', {
+    redirect: process.env['SPEC_REDIRECT'] === 'true',
+    pipes: process.env['SPEC_PIPES'] === 'true',
+  });
   let ended = 'ok';
   port.on('error', ({ name, cause }) => (ended = `${name} ${(cause as NodeJS.ErrnoException).code}`));
   port.resume().end();

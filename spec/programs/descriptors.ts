@@ -13,7 +13,10 @@ const MOST_LEFT = 14;
 /** A port's whole life in a line. */
 async function life(): Promise<string> {
   const events: string[] = [];
-  const port = new PortDuplex('cat', { redirect: process.env['SPEC_REDIRECT'] === 'true' });
+  const port = new PortDuplex('cat', {
+    redirect: process.env['SPEC_REDIRECT'] === 'true',
+    pipes: process.env['SPEC_PIPES'] === 'true',
+  });
   port.on('spawn', () => events.push('spawn'));
   port.on('error', (error) => {
     const cause = (error.cause as NodeJS.ErrnoException | undefined)?.code;

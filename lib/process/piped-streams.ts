@@ -1,0 +1,160 @@
+/** Our side of a child's stdio over anonymous pipes: the streams that a ChildProcess would have made of its sockets. */
+import { closeSync, fchownSync } from 'node:fs';
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+import type { ChildSpec } from './child-spec';
+import { pipeSource, type Pipe, type PipeSource } from './pipes';
+
+const NAMES = ['stdin', 'stdout', 'stderr'] as const;
+type Name = (typeof NAMES)[number];
+type StdioSpec = Pick<ChildSpec, Name>;
+
+/** The pipes that a child is to be given; the one who has them spawns over them or closes them. */
+export type StdioPipes = Readonly<Partial<Record<Name, Pipe>>>;
+
+/**
+ * Pipes for all that is `'pipe'` in the spec.
+ * @param done called once, now or later, with the pipes or with a sentence that says why there are none
+ */
+export function takeStdioPipes(
+  spec: StdioSpec,
+  done: (result: StdioPipes | string) => void,
+  source: PipeSource = pipeSource,
+): void {
+  const names = NAMES.filter((name) => spec[name] === 'pipe');
+  const ends = names.map((name) => (name === 'stdin' ? 'reads' : 'writes'));
+  source.take(ends, (result) => {
+    if (typeof result === 'string') done(result);
+    else done(Object.fromEntries(names.map((name, index) => [name, result[index]])));
+  });
+}
+
+export function closeStdioPipes(pipes: StdioPipes): void {
+  for (const { ours, theirs } of Object.values(pipes)) {
+    closeSync(ours);
+    closeSync(theirs);
+  }
+}
+
+export class PipedStreams {
+  stdin: Writable | null = null;
+  stdout: Readable | null = null;
+  stderr: Readable | null = null;
+  /** What the spawn is given in place of the spec's own. */
+  readonly stdio: (StdioSpec[Name] | number)[];
+  readonly #theirs: number[] = [];
+
+  /**
+   * Makes the streams, and closes the pipes for which the spec has no use after all.
+   * @returns undefined where the system refuses; all pipes are closed then
+   */
+  static over(pipes: StdioPipes, spec: ChildSpec): PipedStreams | undefined {
+    const streams = new PipedStreams(spec);
+    const left = new Map(Object.entries(pipes)) as Map<Name, Pipe>;
+    try {
+      for (const name of NAMES) {
+        const pipe = left.get(name);
+        if (pipe === undefined || spec[name] !== 'pipe') continue;
+        streams.#make(name, pipe.ours);
+        left.delete(name);
+        streams.#theirs.push(pipe.theirs);
+        streams.stdio[NAMES.indexOf(name)] = pipe.theirs;
+        chown(pipe.theirs, spec);
+      }
+      return streams;
+    } catch {
+      streams.closeTheirs();
+      streams.destroy();
+      return undefined;
+    } finally {
+      closeStdioPipes(Object.fromEntries(left));
+    }
+  }
+
+  private constructor({ stdin, stdout, stderr }: StdioSpec) {
+    this.stdio = [stdin, stdout, stderr];
+  }
+
+  #make(name: Name, fd: number): void {
+    if (name === 'stdin') this.stdin = new Socket({ fd, readable: false, writable: true });
+    else if (name === 'stdout') this.stdout = slabReader(fd);
+    else this.stderr = new Socket({ fd, readable: true, writable: false });
+  }
+
+  /** The child has its own copies, or will never be. */
+  closeTheirs(): void {
+    for (const fd of this.#theirs.splice(0)) closeSync(fd);
+  }
+
+  /** What a ChildProcess does with its own: nobody takes more input, and an end that nobody waits for is looked for. */
+  childExited(): void {
+    this.stdin?.destroy();
+    this.stdout?.resume();
+    this.stderr?.resume();
+  }
+
+  destroy(): void {
+    for (const name of NAMES) this[name]?.destroy();
+  }
+}
+
+/** A program of another user cannot open what is ours by a name. Only root may give it away, and only root may set `uid`. */
+function chown(fd: number, { uid = -1, gid = -1 }: ChildSpec): void {
+  if (uid === -1 && gid === -1) return;
+  try {
+    fchownSync(fd, uid, gid);
+  } catch {
+    // It can use the descriptor all the same.
+  }
+}
+
+/**
+ * Reads into a slab, where Node would allocate 64 KiB for each read and shrink it to what came. It flows, pauses, resumes
+ * and ends as any socket, but its `data` does not pass through the buffer of the stream, so `read()` has nothing.
+ */
+function slabReader(fd: number): Readable {
+  const slab = new Slab();
+  const onread = {
+    buffer: () => slab.room(),
+    callback(bytes: number): boolean {
+      socket.emit('data', slab.take(bytes));
+      return !socket.isPaused();
+    },
+  };
+  const options: SocketConstructorOpts & { onread: typeof onread } = { fd, readable: true, writable: false, onread };
+  const socket = new Socket(options);
+  return socket;
+}
+
+const NARROW_BYTES = 8 * 1024;
+const WIDE_BYTES = 64 * 1024;
+const LEAST_ROOM_BYTES = 1024;
+
+/**
+ * Memory for reads, handed out from its start to its end and then left to those who have views on it. It is wide only for
+ * a child that prints much at a time, so that a quiet one pins little.
+ */
+export class Slab {
+  #bytes = Buffer.alloc(0);
+  #used = 0;
+  #largestRead = 0;
+
+  /** What the next read may fill: room for twice as much as the last ones brought. */
+  room(): Buffer {
+    const wanted = Math.max(2 * this.#largestRead, LEAST_ROOM_BYTES);
+    if (this.#bytes.length - this.#used < wanted) {
+      this.#bytes = Buffer.allocUnsafeSlow(wanted > NARROW_BYTES ? WIDE_BYTES : NARROW_BYTES);
+      this.#used = 0;
+      this.#largestRead = 0;
+    }
+    return this.#bytes.subarray(this.#used);
+  }
+
+  /** The bytes that have come; nobody else is ever given them. */
+  take(bytes: number): Buffer {
+    const start = this.#used;
+    this.#used += bytes;
+    this.#largestRead = Math.max(this.#largestRead, bytes);
+    return this.#bytes.subarray(start, this.#used);
+  }
+}

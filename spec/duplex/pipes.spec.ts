@@ -1,0 +1,222 @@
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
+import { expect } from 'chai';
+import { PortDuplex, type PortDuplexOptions } from '../../lib';
+import { Slab } from '../../lib/process/piped-streams';
+import { childrenOf, isAlive, until } from '../support/processes';
+import { skipWithout } from '../support/stress';
+import { closed } from '../support/streams';
+
+const isLinux = process.platform === 'linux';
+
+function linuxOnly(this: Mocha.Context): void {
+  if (!isLinux) this.skip(); // sockets everywhere else
+}
+
+/** What the program makes of the input, on stdout and on stderr, and how it ends. */
+async function run(
+  command: string,
+  args: readonly string[],
+  options: PortDuplexOptions = {},
+  input = 'input\n',
+): Promise<{ stdout: string; stderr: string; exitCode: number | null }> {
+  const port = new PortDuplex(command, args, { pipes: true, successCodes: [0, 1, 2], ...options });
+  const stderr = text(port.stderr!);
+  port.end(input);
+  const stdout = await text(port);
+  await closed(port);
+  return { stdout, stderr: await stderr, exitCode: port.exitCode };
+}
+
+describe('PortDuplex with `pipes: true`: names of descriptors', () => {
+  before(linuxOnly);
+
+  let home: string;
+  before(() => {
+    home = mkdtempSync(path.join(tmpdir(), 'rexport-home-'));
+    writeFileSync(path.join(home, '.bashrc'), 'echo noise of bashrc\n');
+    writeFileSync(path.join(home, 'env.sh'), 'FROM_ENV=taken\n');
+  });
+  after(() => rmSync(home, { recursive: true }));
+
+  const good = { stderr: '', exitCode: 0 };
+  const cases: [title: string, command: string, args: readonly string[], result: object][] = [
+    ['/dev/stdin, by cat', 'cat', ['/dev/stdin'], { ...good, stdout: 'input\n' }],
+    ['/dev/stdin, by sort', 'sort', ['/dev/stdin'], { ...good, stdout: 'input\n' }],
+    ['/proc/self/fd/0', 'cat', ['/proc/self/fd/0'], { ...good, stdout: 'input\n' }],
+    ['/dev/fd/0, by a redirection of the shell', 'sh', ['-c', 'cat </dev/fd/0'], { ...good, stdout: 'input\n' }],
+    [
+      '/dev/stdin twice, one after another',
+      'sh',
+      ['-c', 'head -n 1 /dev/stdin; cat /dev/stdin'],
+      { stdout: 'input\n' },
+    ],
+    ['/dev/stdout', 'sh', ['-c', 'cat >/dev/stdout'], { ...good, stdout: 'input\n' }],
+    ['/dev/stderr', 'sh', ['-c', 'cat >/dev/stderr'], { stdout: '', stderr: 'input\n', exitCode: 0 }],
+    ['/dev/stderr, by tee', 'tee', ['/dev/stderr'], { stdout: 'input\n', stderr: 'input\n', exitCode: 0 }],
+  ];
+  for (const [title, command, args, result] of cases) {
+    it(`a program opens ${title}; over sockets it cannot`, async () => {
+      expect(await run(command, args)).to.deep.include(result);
+      expect((await run(command, args, { pipes: false })).stderr).to.match(/No such device or address/);
+    });
+  }
+
+  it('a program opens /dev/stdin when its input has ended already, and sees the end', async () => {
+    const { stdout } = await run('sh', ['-c', 'sleep 0.1; cat /dev/stdin; cat /dev/stdin; echo end']);
+    expect(stdout).to.equal('input\nend\n');
+  });
+
+  it('bash does not take itself for a remote shell, which would run ~/.bashrc', async () => {
+    const env = { HOME: home, PATH: process.env['PATH'] };
+    const options = { env, extendEnv: false } as const;
+    expect((await run('bash', ['-c', 'cat'], options)).stdout).to.equal('input\n');
+    expect((await run('bash', ['-c', 'cat'], { ...options, pipes: false })).stdout).to.equal(
+      'noise of bashrc\ninput\n',
+    );
+  });
+
+  it('bash without SHLVL runs the file that BASH_ENV names', async () => {
+    const env = { HOME: home, PATH: process.env['PATH'], BASH_ENV: path.join(home, 'env.sh') };
+    const options = { env, extendEnv: false } as const;
+    expect((await run('bash', ['-c', 'echo "$FROM_ENV"'], options)).stdout).to.equal('taken\n');
+  });
+
+  it('of a program of another user, by that user', async function () {
+    if (process.getuid?.() !== 0) skipWithout(this, 'root, who may set `uid`');
+    const script = 'id -u; cat /dev/stdin; echo out >/dev/stdout; echo err >/dev/stderr';
+    expect(await run('sh', ['-c', script], { uid: 65_534, gid: 65_534, cwd: '/' })).to.deep.equal({
+      stdout: '65534\ninput\nout\n',
+      stderr: 'err\n',
+      exitCode: 0,
+    });
+  });
+});
+
+describe('PortDuplex with `pipes: true`: bytes', () => {
+  before(linuxOnly);
+
+  it('chunks belong to the reader: those that were kept are what they were when they came', async () => {
+    const port = new PortDuplex('sh', ['-c', 'seq 1 200000; sleep 0.01; seq 200001 200100'], { pipes: true });
+    port.end();
+    const kept: Buffer[] = [];
+    const copies: Buffer[] = [];
+    for await (const chunk of port as AsyncIterable<Buffer>) {
+      kept.push(chunk);
+      copies.push(Buffer.from(chunk));
+    }
+    expect(kept.every((chunk, index) => chunk.equals(copies[index]!))).to.be.true;
+    const numbers = Buffer.concat(kept).toString('latin1').trimEnd().split('\n');
+    expect(numbers).to.deep.equal(Array.from({ length: 200_100 }, (_, index) => String(index + 1)));
+    // The reader may write into them as well.
+    kept[0]!.fill(0);
+    expect(kept.slice(1).every((chunk, index) => chunk.equals(copies[index + 1]!))).to.be.true;
+  });
+
+  it('a reader that pauses holds the program back, and then gets all the rest', async () => {
+    const port = new PortDuplex('sh', ['-c', 'seq 1 300000'], { pipes: true, highWaterMark: 1000 });
+    port.end();
+    const chunks: Buffer[] = [];
+    const paused = new Promise<void>((resolve) => {
+      port.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        port.pause();
+        if (chunks.length === 1) resolve();
+        else setImmediate(() => port.resume());
+      });
+    });
+    await paused;
+    const before = port.bytesRead;
+    for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(port.bytesRead! - before!).to.be.at.most(64 * 1024);
+    expect(isAlive(port.pid!)).to.be.true;
+    port.resume();
+    await once(port, 'end');
+    await closed(port);
+    expect(Buffer.concat(chunks).toString('latin1').split('\n')).to.have.lengthOf(300_001);
+  });
+
+  it('a megabyte each way at once comes back whole', async () => {
+    const bytes = Buffer.alloc(1_000_000, 'all that matters ');
+    const port = new PortDuplex('cat', { pipes: true });
+    port.end(bytes);
+    expect((await buffer(port)).equals(bytes)).to.be.true;
+  });
+});
+
+describe('PortDuplex with `pipes: true`: the start', () => {
+  before(linuxOnly);
+
+  it('a port that is destroyed while it waits for its pipes starts nothing and keeps nothing', async () => {
+    for (const redirect of [false, true]) {
+      const before = readdirSync('/proc/self/fd').length;
+      const port = new PortDuplex('sh', ['-c', 'echo started >&2'], { pipes: true, redirect, stderr: 'inherit' });
+      await new Promise((resolve) => process.nextTick(resolve));
+      expect(childrenOf(process.pid)).to.have.lengthOf(1); // the helper
+      port.destroy();
+      await closed(port);
+      expect(port.pid).to.equal(undefined);
+      expect(await until(() => childrenOf(process.pid).length === 0)).to.be.true;
+      expect(await until(() => readdirSync('/proc/self/fd').length === before)).to.be.true;
+    }
+  });
+
+  it('a program that cannot be started is the same error, and keeps no pipe', async () => {
+    const before = readdirSync('/proc/self/fd').length;
+    for (const args of [[], ['x'.repeat(3_000_000)]]) {
+      const port = new PortDuplex(args.length > 0 ? 'true' : 'no-such-program', args, { pipes: true });
+      const [error] = (await once(port, 'error')) as [Error];
+      expect(error).to.have.property('code', 'ERR_REXPORT_SPAWN');
+      await closed(port);
+    }
+    expect(await until(() => readdirSync('/proc/self/fd').length === before)).to.be.true;
+  });
+
+  it('a hundred ports of one moment share a helper', async () => {
+    const ports = Array.from({ length: 100 }, () => new PortDuplex('cat', { pipes: true }));
+    const outputs = ports.map((port, index) => {
+      port.end(String(index));
+      return text(port);
+    });
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(childrenOf(process.pid)).to.have.lengthOf(1);
+    expect(await Promise.all(outputs)).to.deep.equal(ports.map((_, index) => String(index)));
+    await Promise.all(ports.map(closed));
+  });
+});
+
+describe('Slab', () => {
+  it('gives each read memory of its own, and room for twice the largest read before', () => {
+    const slab = new Slab();
+    const taken: Buffer[] = [];
+    for (const bytes of [10, 1024, 3000, 100, 40_000, 1, 65_000, 7]) {
+      const room = slab.room();
+      const chunk = slab.take(Math.min(bytes, room.length));
+      expect(chunk.buffer).to.equal(room.buffer);
+      expect(chunk.byteOffset).to.equal(room.byteOffset);
+      taken.push(chunk.fill(taken.length));
+    }
+    expect(taken.every((chunk, index) => chunk.every((byte) => byte === index))).to.be.true;
+  });
+
+  it('is 8 KiB for a child that prints little, and 64 KiB as long as it prints much', () => {
+    const slab = new Slab();
+    const sizes = new Set<number>();
+    for (let read = 0; read < 1000; read += 1) {
+      sizes.add(slab.room().buffer.byteLength);
+      slab.take(64);
+    }
+    expect([...sizes]).to.deep.equal([8192]);
+    while (slab.room().length < 8192) slab.take(64);
+    slab.take(8192);
+    expect(slab.room()).to.have.lengthOf(65_536);
+    slab.take(40_000);
+    expect(slab.room()).to.have.lengthOf(65_536);
+    slab.take(100);
+    while (slab.room().buffer.byteLength === 65_536) slab.take(100);
+    expect(slab.room()).to.have.lengthOf(8192);
+  });
+});
