@@ -26,7 +26,8 @@ export class Outgoing {
   readonly #events: OutgoingEvents;
   #isFlushDue = false;
   #isBatchOut = false;
-  #isClosed = false;
+  /** Nobody is at the other end. */
+  isClosed = false;
 
   constructor(outlet: Outlet, format: FrameFormat, events: OutgoingEvents) {
     this.#outlet = outlet;
@@ -51,7 +52,7 @@ export class Outgoing {
 
   /** @throws as FrameWriter does */
   write(reply: Message): void {
-    if (this.#isClosed) return;
+    if (this.isClosed) return;
     this.#writer.write(reply);
     if (this.#isFlushDue || this.#isBatchOut) return;
     this.#isFlushDue = true;
@@ -63,7 +64,7 @@ export class Outgoing {
 
   /** Nobody is at the other end: what is written from now on is dropped. */
   close(): void {
-    this.#isClosed = true;
+    this.isClosed = true;
     this.#writer.take();
   }
 
@@ -77,13 +78,21 @@ export class Outgoing {
     this.#isBatchOut = true;
     const { output, write } = this.#outlet;
     // Corked, the pieces of a batch leave in one system call.
-    output.cork();
-    for (const chunk of chunks) write(chunk, () => undefined);
-    write(last, (error) => {
+    try {
+      output.cork();
+      for (const chunk of chunks) write(chunk, () => undefined);
+      write(last, (error) => {
+        this.#isBatchOut = false;
+        if (error) this.#events.failed(error);
+        this.#flush();
+      });
+      output.uncork();
+    } catch (error) {
+      // A stream of the user's may throw; nothing that it calls back later can be relied on then.
+      this.close();
+      output.destroy();
       this.#isBatchOut = false;
-      if (error) this.#events.failed(error);
-      this.#flush();
-    });
-    output.uncork();
+      this.#events.failed(error as Error);
+    }
   }
 }

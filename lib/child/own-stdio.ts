@@ -65,6 +65,20 @@ export function watchParent(server: PortServer): NodeJS.Timeout {
   }, WATCH_MS);
 }
 
+/**
+ * Ends this process a while after its last reply, with the exit code that it has, where it has not ended by itself. A
+ * host that waits for the end would wait for as long as a timer, a socket or a server keeps this process.
+ */
+export function leaveAfter(graceMs: number): void {
+  setTimeout(() => {
+    // Unlike for an error there is nothing that must be read.
+    process.stderr.write(
+      `rexport: this process leaves ${graceMs} ms (\`exitGraceMs\`) after its last reply, though something keeps it\n`,
+    );
+    process.exit();
+  }, graceMs).unref();
+}
+
 /** Writes the error to stderr and ends this process with code 1. */
 export function leaveWithError(error: unknown): void {
   const leave = (): void => process.exit(1);

@@ -1,5 +1,5 @@
 /** The engine of servePort, which knows streams and nothing of processes. */
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { isBrokenPipe } from '../broken-pipe';
 import type { FrameFormat } from '../framing/format';
 import type { Message } from '../framing/frame-writer';
@@ -21,8 +21,12 @@ export interface ServerSettings {
 
 /** A message's place in the order of replies: empty until its turn can come. */
 interface Slot {
-  outcome?: { readonly reply: Message; readonly bytes: number } | { readonly error: unknown };
+  outcome?: Outcome | undefined;
+  /** Kept for `onError` while its reply may turn out to be none that can be framed. */
+  message?: Buffer | undefined;
 }
+
+type Outcome = { readonly reply: Message; readonly bytes: number } | { readonly error: unknown };
 
 /** So many replies per message with the handler may wait for an earlier one. */
 const WINDOW = 16;
@@ -62,6 +66,11 @@ export class PortServer {
   /** Whether the input has ended, as far as it was read. */
   get hasInputEnded(): boolean {
     return this.#incoming.hasEnded;
+  }
+
+  /** Whether somebody may still send messages and take replies, for all that was seen. */
+  get hasHost(): boolean {
+    return !this.#incoming.hasEnded && !this.#outgoing.isClosed;
   }
 
   readAhead(chunks: number): void {
@@ -109,27 +118,32 @@ export class PortServer {
   async #answer(message: Buffer, slot: Slot): Promise<void> {
     const { handler, onError } = this.#settings;
     try {
-      slot.outcome = this.#checked(await handler(message));
+      const outcome = this.#checked(await handler(message));
+      if (onError !== undefined) slot.message = message;
+      this.#answered(slot, outcome);
     } catch (error) {
-      slot.outcome = onError === undefined ? { error } : await this.#replacement(onError, error, message);
+      await this.#failedOn(message, error, slot);
     }
+  }
+
+  async #failedOn(message: Buffer, error: unknown, slot: Slot): Promise<void> {
+    const { onError } = this.#settings;
+    let outcome: Outcome = { error };
+    try {
+      if (onError !== undefined) outcome = this.#checked(await onError(error, message));
+    } catch (second) {
+      outcome = { error: second };
+    }
+    this.#answered(slot, outcome);
+  }
+
+  #answered(slot: Slot, outcome: Outcome): void {
+    slot.outcome = outcome;
     this.#running -= 1;
-    if ('reply' in slot.outcome) this.#waitingBytes += slot.outcome.bytes;
+    if ('reply' in outcome) this.#waitingBytes += outcome.bytes;
     else this.#isOver = true;
     this.#handOn();
     this.#pump();
-  }
-
-  async #replacement(
-    onError: NonNullable<ServerSettings['onError']>,
-    error: unknown,
-    message: Buffer,
-  ): Promise<NonNullable<Slot['outcome']>> {
-    try {
-      return this.#checked(await onError(error, message));
-    } catch (second) {
-      return { error: second };
-    }
   }
 
   #checked(reply: Message): { readonly reply: Message; readonly bytes: number } {
@@ -143,14 +157,30 @@ export class PortServer {
   /** Frames the replies whose turn it is. */
   #handOn(): void {
     try {
-      for (let outcome = this.#slots[0]?.outcome; outcome !== undefined; outcome = this.#slots[0]?.outcome) {
-        if ('error' in outcome) throw outcome.error;
+      for (let slot = this.#slots[0]; slot?.outcome !== undefined; slot = this.#slots[0]) {
+        if ('error' in slot.outcome) throw slot.outcome.error;
+        this.#waitingBytes -= slot.outcome.bytes;
+        if (!this.#isFramed(slot, slot.outcome.reply)) return;
         this.#slots.shift();
-        this.#waitingBytes -= outcome.bytes;
-        this.#outgoing.write(outcome.reply);
       }
     } catch (error) {
       this.#fail(error);
+    }
+  }
+
+  /** @returns false where the reply cannot be framed, and `onError` is asked for another, in the same place */
+  #isFramed(slot: Slot, reply: Message): boolean {
+    const { message } = slot;
+    slot.message = undefined;
+    try {
+      this.#outgoing.write(reply);
+      return true;
+    } catch (error) {
+      if (message === undefined) throw error;
+      slot.outcome = undefined;
+      this.#running += 1;
+      void this.#failedOn(message, error, slot);
+      return false;
     }
   }
 
@@ -183,4 +213,15 @@ export class PortServer {
     if (this.#failure === undefined) resolve();
     else reject(this.#failure.error as Error);
   }
+}
+
+/** The other ends of streams that a user gave learn that no more replies come. */
+export async function endStreams(input: Readable, output: Writable): Promise<void> {
+  await new Promise<void>((resolve) => {
+    // It may have been closed by the other end long ago.
+    output.once('close', resolve);
+    output.end(() => resolve());
+    if (output.closed) resolve();
+  });
+  input.destroy();
 }

@@ -3,9 +3,9 @@ import type { Readable, Writable } from 'node:stream';
 import { onAbort } from '../abort';
 import { FRAME_FORMAT_KEYS, type FrameFormat, lengthPrefix } from '../framing/format';
 import type { Message } from '../framing/frame-writer';
-import { integer, refuseUnknown, shown } from '../options';
-import { leaveWithError, takeStdout, watchParent } from './own-stdio';
-import { PortServer, type MessageHandler, type ServerSettings } from './port-server';
+import { integer, optionsOf, shown } from '../options';
+import { leaveAfter, leaveWithError, takeStdout, watchParent } from './own-stdio';
+import { PortServer, endStreams, type MessageHandler, type ServerSettings } from './port-server';
 
 export type { MessageHandler };
 
@@ -23,9 +23,18 @@ export interface ServePortOptions extends FrameFormat {
   readonly onError?: ((error: unknown, message: Buffer) => Message | PromiseLike<Message>) | undefined;
   /** Stops: no more messages are taken, those that the handler has are answered, then the promise resolves. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * How many milliseconds this process may stay after its input has ended and the last reply is sent; then it is ended,
+   * whatever keeps it (a timer, a socket, a server). Infinity: as long as something keeps it. Not together with streams
+   * of your own. Default 5000.
+   */
+  readonly exitGraceMs?: number | undefined;
 }
 
-const OWN_KEYS = ['input', 'output', 'concurrency', 'onError', 'signal'] as const;
+const OWN_KEYS = ['input', 'output', 'concurrency', 'onError', 'signal', 'exitGraceMs'] as const;
+const DEFAULT_EXIT_GRACE_MS = 5000;
+/** The longest delay that a timer takes. */
+const MAX_DELAY_MS = 2 ** 31 - 1;
 
 /**
  * Answers each message from stdin with what `handler` makes of it, on stdout, in order, until the input ends.
@@ -41,17 +50,22 @@ const OWN_KEYS = ['input', 'output', 'concurrency', 'onError', 'signal'] as cons
  * the messages before it. With streams of your own the promise rejects with it instead.
  * The same holds for an input that is no frames, or ends inside one.
  *
- * The process ends with its host: by itself at the end of its input, when nothing else keeps it; by force within a second
- * when its parent is gone as well.
+ * The process ends with its host: by itself at the end of its input, when nothing else keeps it; by force `exitGraceMs`
+ * after the last reply to an input that has ended, and within a second when its parent is gone as well. Until the promise
+ * settles it keeps this process, with streams of your own too.
  *
  * @returns resolves after the end of the input and the last reply, or when nobody takes replies any more
  * @throws TypeError or RangeError for a wrong argument or option; Error when stdin and stdout are served already
  */
 export function servePort(handler: MessageHandler, options: ServePortOptions = {}): Promise<void> {
-  const { settings, input, output, signal } = check(handler, options);
+  const { settings, input, output, signal, exitGraceMs } = check(handler, options);
   if (input !== undefined && output !== undefined) {
     const server = new PortServer(settings, input, { output, write: output.write.bind(output) });
-    return serve(server, signal).finally(() => end(input, output));
+    // Neither a stream of the user's nor what a handler waits for need keep this process; the promise does.
+    const keepAlive = setInterval(() => undefined, MAX_DELAY_MS);
+    return serve(server, signal)
+      .finally(() => endStreams(input, output))
+      .finally(() => clearInterval(keepAlive));
   }
   const stdin: Readable & { unref?(): unknown } = process.stdin;
   const server = new PortServer(settings, stdin, takeStdout());
@@ -62,6 +76,8 @@ export function servePort(handler: MessageHandler, options: ServePortOptions = {
       stdin.unref?.();
       // It goes on watching, for whatever else may keep this process.
       watch.unref();
+      // Stopped by a signal, it may have other things to do.
+      if (!server.hasHost && exitGraceMs !== Infinity) leaveAfter(exitGraceMs);
     },
     (error: unknown) => new Promise(() => leaveWithError(error)),
   );
@@ -73,29 +89,19 @@ async function serve(server: PortServer, signal: AbortSignal | undefined): Promi
   await server.done.finally(stopListening);
 }
 
-/** Whoever is behind a stream of the user's learns that no more replies come. */
-async function end(input: Readable, output: Writable): Promise<void> {
-  await new Promise<void>((resolve) => {
-    // It may have been closed by the other end long ago.
-    output.once('close', resolve);
-    output.end(() => resolve());
-    if (output.closed) resolve();
-  });
-  input.destroy();
-}
-
 interface Checked {
   readonly settings: ServerSettings;
   readonly input: Readable | undefined;
   readonly output: Writable | undefined;
   readonly signal: AbortSignal | undefined;
+  readonly exitGraceMs: number;
 }
 
 function check(handler: MessageHandler, options: ServePortOptions): Checked {
   if (typeof handler !== 'function')
     throw new TypeError(`expected the handler to be a function, got ${shown(handler)}`);
-  refuseUnknown('servePort', options, [...OWN_KEYS, ...FRAME_FORMAT_KEYS]);
-  const { input, output, concurrency = 1, onError, signal, ...format } = options;
+  const known = optionsOf('servePort', options, [...OWN_KEYS, ...FRAME_FORMAT_KEYS]);
+  const { input, output, concurrency = 1, onError, signal, exitGraceMs, ...format } = known;
   if ((input === undefined) !== (output === undefined)) {
     throw new TypeError(
       `expected \`input\` and \`output\` together, got only \`${input === undefined ? 'output' : 'input'}\``,
@@ -113,6 +119,9 @@ function check(handler: MessageHandler, options: ServePortOptions): Checked {
   if (signal !== undefined && typeof (signal as Partial<AbortSignal>).addEventListener !== 'function') {
     throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(signal)}`);
   }
+  if (exitGraceMs !== undefined && input !== undefined) {
+    throw new TypeError('expected `exitGraceMs` only without `input` and `output`, got both');
+  }
   return {
     settings: {
       handler,
@@ -124,5 +133,9 @@ function check(handler: MessageHandler, options: ServePortOptions): Checked {
     input,
     output,
     signal,
+    exitGraceMs:
+      exitGraceMs === Infinity
+        ? exitGraceMs
+        : integer('exitGraceMs', exitGraceMs ?? DEFAULT_EXIT_GRACE_MS, 0, MAX_DELAY_MS),
   };
 }

@@ -1,9 +1,10 @@
 /** For the tests of code that takes a Port: the port is real, its child is a function. */
 import { PassThrough } from 'node:stream';
 import { inspect } from 'node:util';
-import { type MessageHandler, servePort } from '../child/serve-port';
+import { type MessageHandler, PortServer, endStreams } from '../child/port-server';
 import { ExitError } from '../errors';
-import type { FrameFormat } from '../framing/format';
+import { type FrameFormat, lengthPrefix } from '../framing/format';
+import { shown } from '../options';
 import { OPEN_CHILD, type OpenChild, type OpenedChild } from '../port/session';
 import { Duplex } from '../streams';
 
@@ -37,8 +38,12 @@ export function crash(how: Crash = {}): never {
  *
  * All else is real: the frames, the queue, deadlines, restarts, events. A handler that takes its time is a slow child, one
  * that throws is a child that exits with code 1 and the error on stderr; see also `crash`.
+ * @throws TypeError for a handler that is no function
  */
 export function fakeChild(handler: MessageHandler): { readonly [OPEN_CHILD]: OpenChild } {
+  if (typeof handler !== 'function') {
+    throw new TypeError(`expected the handler of fakeChild to be a function, got ${shown(handler)}`);
+  }
   let lastPid = 0;
   return { [OPEN_CHILD]: ({ command, format }) => new FakeChild({ command, format, handler, pid: ++lastPid }) };
 }
@@ -99,7 +104,15 @@ class FakeChild extends Duplex implements OpenedChild {
       this.bytesRead += chunk.length;
       if (!this.push(chunk)) this.#stdout.pause();
     });
-    const served = servePort(handler, { input: this.#stdin, output: this.#stdout, ...format });
+    const outlet = { output: this.#stdout, write: this.#stdout.write.bind(this.#stdout) };
+    const { maxMessageBytes } = lengthPrefix('fakeChild', format);
+    // Not servePort, which would keep this process while the port is idle.
+    const server = new PortServer(
+      { handler, onError: undefined, concurrency: 1, format, maxMessageBytes },
+      this.#stdin,
+      outlet,
+    );
+    const served = server.done.finally(() => endStreams(this.#stdin, this.#stdout));
     this.#stdout.once('end', () => {
       served.then(
         () => this.#end({ exitCode: 0 }),

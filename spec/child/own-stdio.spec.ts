@@ -79,11 +79,55 @@ describe('a servePort child', () => {
 
   it('answers all that came before the end of its input, then exits with code 0', async () => {
     const child = startServed('4');
-    const closed = once(child, 'close');
+    const [stderr, closed] = [text(child.stderr), once(child, 'close')];
     child.stdin.end(frames(['later 50 a', 'later 10 b', 'echo c']));
     const chunks = (await child.stdout.toArray()) as Buffer[];
     expect(texts(parse(chunks))).to.deep.equal(['a', 'b', 'c']);
     expect(await closed).to.deep.equal([0, null]);
+    // nor did it wait for the time that it may stay
+    expect(await stderr).to.equal('');
+  });
+
+  it('leaves a while after its last reply, though a timer keeps it and its host lives', async () => {
+    const child = startServed('1', '4', '200');
+    const [stderr, exited] = [text(child.stderr), once(child, 'exit')];
+    child.stdin.end(frames(['keep', 'echo last']));
+    expect(texts(parse((await child.stdout.toArray()) as Buffer[]))).to.deep.equal(['', 'last']);
+    expect(await exited).to.deep.equal([0, null]);
+    expect(await stderr).to.equal(
+      'rexport: this process leaves 200 ms (`exitGraceMs`) after its last reply, though something keeps it\n',
+    );
+  });
+
+  it('leaves no reply behind, however slow its host reads and however short the while is', async () => {
+    const child = startServed('1', '4', '0');
+    const exited = once(child, 'exit');
+    child.stdin.end(frames(['keep', `bytes ${8 * MIB}`, `bytes ${MIB}`]));
+    const chunks: Buffer[] = [];
+    for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      chunks.push(chunk);
+      if (chunks.length % 20 === 0) await delay(2);
+    }
+    expect(parse(chunks).map(({ length }) => length)).to.deep.equal([0, 8 * MIB, MIB]);
+    expect(await exited).to.deep.equal([0, null]);
+  });
+
+  it('stays as long as something keeps it where the while is Infinity', async () => {
+    const child = startServed('1', '4', 'Infinity');
+    const [stderr, exited] = [text(child.stderr), once(child, 'exit')];
+    child.stdin.end(frames(['keep 300']));
+    child.stdout.resume();
+    expect(await exited).to.deep.equal([0, null]);
+    expect(await stderr).to.equal('the timer is over\n');
+  });
+
+  it('stays after its signal has fired, for its input has not ended', async () => {
+    const child = startServed('1', '4', '0');
+    const [stderr, exited] = [text(child.stderr), once(child, 'exit')];
+    child.stdin.on('error', () => undefined).write(frames(['keep 300', 'stop']));
+    child.stdout.resume();
+    expect(await exited).to.deep.equal([0, null]);
+    expect(await stderr).to.equal('the timer is over\n');
   });
 
   it('leaves with code 0 and without a word when nobody reads its replies any more', async () => {

@@ -1,11 +1,14 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo } from 'node:net';
-import { PassThrough, Writable } from 'node:stream';
+import path from 'node:path';
+import { PassThrough, Readable, Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { encodeFrame, servePort, type MessageHandler, type ServePortOptions } from '../../lib';
 import { FORMATS, cutEvery, frames, parse, pattern, texts, thrownBy } from '../support/frames';
+import { programPath } from '../support/programs';
 import { ProcessEvents } from '../support/process-events';
 import { tableUnder } from '../support/readme';
 import { rejection } from '../support/streams';
@@ -350,6 +353,130 @@ describe('servePort over any pair of streams', () => {
     });
   });
 
+  describe('user code that calls back', () => {
+    it('a handler may bring the next message while it is called, thousands of times', async () => {
+      const last = 20_000;
+      const input = new Readable({ read: () => undefined });
+      const output = new PassThrough();
+      const handler: MessageHandler = (message) => {
+        const next = Number(String(message)) + 1;
+        input.push(next > last ? null : encodeFrame(`${next}`));
+        return message;
+      };
+      const done = servePort(handler, { input, output, concurrency: 100_000 });
+      input.push(encodeFrame('1'));
+      const replies = texts(parse([await buffer(output)]));
+      await done;
+      expect(replies).to.deep.equal(Array.from({ length: last }, (_, n) => `${n + 1}`));
+    });
+
+    it('a handler or onError may fire the signal, or destroy either stream, while it is called', async () => {
+      for (const act of ['abort', 'destroy input', 'destroy output', 'end output'] as const) {
+        for (const where of ['handler', 'onError'] as const) {
+          const abort = new AbortController();
+          const acted = (message: Buffer): Buffer => {
+            if (String(message) !== 'two') return message;
+            if (act === 'abort') abort.abort();
+            else if (act === 'destroy input') input.destroy();
+            else if (act === 'destroy output') output.destroy();
+            else output.end();
+            return message;
+          };
+          const handler: MessageHandler = (message) => {
+            if (where === 'handler') return acted(message);
+            throw new Error('no');
+          };
+          const { input, output, done, send } = serving(handler, {
+            signal: abort.signal,
+            ...(where === 'onError' && { onError: (_error, message) => acted(message) }),
+          });
+          const chunks: Buffer[] = [];
+          output.on('data', (chunk: Buffer) => chunks.push(chunk));
+          send('one', 'two', 'three', 'four');
+          const outcome = await done.then(
+            () => 'done',
+            (error: NodeJS.ErrnoException) => error.code,
+          );
+          const title = `${act} in ${where}`;
+          expect(outcome, title).to.equal('done');
+          const replies = texts(parse(chunks));
+          expect(replies, title).to.deep.equal(['one', 'two', 'three', 'four'].slice(0, replies.length));
+          if (act === 'abort') expect(replies, title).to.deep.equal(['one', 'two']);
+        }
+      }
+    });
+  });
+
+  describe('user code that throws', () => {
+    it('a stream whose write throws is a failure, and the promise rejects with it', async () => {
+      const input = new PassThrough();
+      const output = new Writable({
+        write: () => {
+          throw new Error('the disk is gone');
+        },
+      });
+      const done = servePort(upper, { input, output });
+      input.write(frames(['one', 'two']));
+      expect((await rejection(done)).message).to.equal('the disk is gone');
+      expect(input.destroyed).to.equal(true);
+    });
+
+    it('a promise whose `then` throws is a failure of its message', async () => {
+      const handler: MessageHandler = () => ({
+        then: () => {
+          throw new Error('no promise');
+        },
+      });
+      const { input, send, replies } = serving(handler, { onError: (error) => (error as Error).message });
+      send('x');
+      input.end();
+      expect(await replies()).to.deep.equal(['no promise']);
+    });
+
+    it('a reply whose memory is gone is answered by onError in its place, also when it waited for an earlier one', async () => {
+      const slow = new Slow();
+      const handler: MessageHandler = (message) => {
+        if (String(message) !== 'gone') return slow.handler(message);
+        const reply = Buffer.from(new ArrayBuffer(8));
+        void turn().then(() => structuredClone(reply.buffer, { transfer: [reply.buffer] }));
+        return reply;
+      };
+      const onError: ServePortOptions['onError'] = (error, message) =>
+        `${String(message)}: ${(error as { code: string }).code}`;
+      const { input, send, replies } = serving(handler, { onError, concurrency: 3 });
+      send('a', 'gone', 'b');
+      input.end();
+      await turn();
+      await turn();
+      slow.answer('b', 'a');
+      expect(await replies()).to.deep.equal(['A', 'gone: ERR_REXPORT_INVALID_MESSAGE', 'B']);
+    });
+
+    it('a reply whose memory is gone ends the serving where nothing answers instead', async () => {
+      const { send, done } = serving(() => {
+        const reply = Buffer.from(new ArrayBuffer(8));
+        structuredClone(reply.buffer, { transfer: [reply.buffer] });
+        return reply;
+      });
+      send('a');
+      expect(await rejection(done)).to.include({ code: 'ERR_REXPORT_INVALID_MESSAGE' });
+    });
+  });
+
+  describe('the promise', () => {
+    it('keeps the process until it settles, though neither stream would', () => {
+      const source = `
+        const { servePort } = require(${JSON.stringify(path.resolve(programPath('served'), '../../../lib/child/serve-port.js'))});
+        const { PassThrough } = require('node:stream');
+        const [input, output] = [new PassThrough(), new PassThrough()];
+        setTimeout(() => input.end(), 200).unref();
+        servePort((message) => message, { input, output }).then(() => console.log('done'));
+      `;
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['-e', source], { encoding: 'utf8' });
+      expect([status, stdout, stderr]).to.deep.equal([0, 'done\n', '']);
+    });
+  });
+
   describe('signal', () => {
     it('stops: what the handler has is answered, the rest is not begun', async () => {
       const slow = new Slow();
@@ -385,7 +512,7 @@ describe('servePort over any pair of streams', () => {
       );
       const { message } = thrownBy(() => servePort(upper, { 'no option': 1 } as object)) as Error;
       expect(named.map((name) => ` ${name},`).filter((name) => !message.includes(name))).to.deep.equal([]);
-      expect(named).to.have.length(5);
+      expect(named).to.have.length(6);
     });
 
     const input = new PassThrough();
@@ -398,11 +525,17 @@ describe('servePort over any pair of streams', () => {
       [upper, { concurrency: 0 }, 'expected `concurrency` to be an integer from 1 to 9007199254740991, got 0'],
       [upper, { packet: 3 }, 'expected `packet` to be 1, 2 or 4, got 3'],
       [upper, { onError: 1 }, 'expected `onError` to be a function, got 1'],
+      [upper, { exitGraceMs: -1 }, 'expected `exitGraceMs` to be an integer from 0 to 2147483647, got -1'],
+      [
+        upper,
+        { input, output: input, exitGraceMs: 1 },
+        'expected `exitGraceMs` only without `input` and `output`, got both',
+      ],
       [upper, { signal: 1 }, 'expected `signal` to be an AbortSignal, got 1'],
       [
         upper,
         { encoding: 'utf8' },
-        'expected the options of servePort to be among input, output, concurrency, onError, signal, packet, prefix, endian, lengthIncludesPrefix, maxMessageBytes, got `encoding`',
+        'expected the options of servePort to be among input, output, concurrency, onError, signal, exitGraceMs, packet, prefix, endian, lengthIncludesPrefix, maxMessageBytes, got `encoding`',
       ],
     ];
     for (const [handler, options, message] of wrong) {

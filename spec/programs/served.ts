@@ -1,5 +1,5 @@
 /**
- * `served.js [concurrency] [packet]`: a servePort child. Each message says what is done with it.
+ * `served.js [concurrency] [packet] [exitGraceMs]`: a servePort child. Each message says what is done with it.
  *   echo TEXT       answers TEXT
  *   later MS TEXT   answers TEXT, MS milliseconds later
  *   bytes N         answers N bytes
@@ -8,7 +8,7 @@
  *   throw TEXT      throws an Error with TEXT
  *   nothing         returns undefined
  *   never           does not answer
- *   keep            sets a timer that keeps this process, answers nothing
+ *   keep [MS]       sets a timer that keeps this process, and says on stderr when it is over; answers nothing
  *   stop            fires the signal, then answers
  *   pid             answers the number of this process
  *   peak            answers by how many bytes the resident set was ever above its level at the start
@@ -64,7 +64,7 @@ async function answer(message: Buffer): Promise<string | Buffer> {
     case 'never':
       return new Promise(() => undefined);
     case 'keep':
-      setTimeout(() => undefined, 30_000);
+      setTimeout(() => console.error('the timer is over'), Number(rest || 30_000));
       return '';
     case 'stop':
       stop.abort();
@@ -78,9 +78,10 @@ async function answer(message: Buffer): Promise<string | Buffer> {
   }
 }
 
-const [concurrency = '1', packet = '4'] = process.argv.slice(2);
+const [concurrency = '1', packet = '4', exitGraceMs] = process.argv.slice(2);
 void servePort(answer, {
   concurrency: Number(concurrency),
   packet: Number(packet) as 1 | 2 | 4,
   signal: stop.signal,
+  exitGraceMs: exitGraceMs === undefined ? undefined : Number(exitGraceMs),
 });

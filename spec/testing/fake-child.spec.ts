@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -5,9 +7,31 @@ import { expect } from 'chai';
 import { ExitError, json, Port } from '../../lib';
 import { crash, fakeChild } from '../../lib/testing/fake-child';
 import { ask, watch } from '../support/ports';
+import { programPath } from '../support/programs';
 import { rejection } from '../support/streams';
 
 describe('a Port with a fake child', () => {
+  it('refuses what is no function, at once', () => {
+    for (const handler of [undefined, null, 'upper', {}]) {
+      expect(() => fakeChild(handler as () => string)).to.throw(
+        TypeError,
+        /^expected the handler of fakeChild to be a function, got /,
+      );
+    }
+  });
+
+  it('does not keep the process while the port is idle', () => {
+    const lib = path.resolve(programPath('served'), '../../../lib');
+    const source = `
+      const { Port } = require(${JSON.stringify(path.join(lib, 'index.js'))});
+      const { fakeChild } = require(${JSON.stringify(path.join(lib, 'testing', 'fake-child.js'))});
+      const port = new Port('worker', { ...fakeChild((message) => message) });
+      port.request('one').then((reply) => console.log(String(reply)));
+    `;
+    const { status, stdout } = spawnSync(process.execPath, ['-e', source], { encoding: 'utf8', timeout: 10_000 });
+    expect([status, stdout]).to.deep.equal([0, 'one\n']);
+  });
+
   it('answers with what the function gives, and starts no process', async () => {
     await using port = new Port('worker', ['any'], { ...fakeChild((message) => String(message).toUpperCase()) });
     const seen = watch(port);
