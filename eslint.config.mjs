@@ -3,7 +3,7 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'docs/']),
+  globalIgnores(['dist/', 'coverage/']),
   js.configs.recommended,
   {
     files: ['**/*.{js,cjs,mjs}'],
@@ -21,7 +21,7 @@ export default defineConfig(
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
   },
   {
-    files: ['spec/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts'],
+    files: ['spec/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts', 'scripts/**/*.ts'],
     extends: [tseslint.configs.recommendedTypeChecked],
     rules: {
       // chai asserts by property: `expect(x).to.be.true`

@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { askProgram } from './support/programs';
-import { readme, tableUnder } from './support/readme';
+import { page, tableUnder } from './support/pages';
 
 type Outcomes = Record<string, string>;
 
-const { columns, rows } = tableUnder('Why not the built-in');
+const { columns, rows } = tableUnder('README.md', 'Why not the built-in');
 const ways = columns.slice(1);
 const withoutBuffer = 'execa, `buffer: false`';
 const bufferRows = ['prints 10 MB on stderr, exits with 1', 'prints 110 MB'];
@@ -33,6 +33,6 @@ describe('the README’s table of outcomes', () => {
   it('says what execa’s option `buffer: false` changes', () => {
     const [stderr, stdout] = bufferRows.map((title) => measured[withoutBuffer]?.[title]);
     expect(rows.slice(-2).map(([title]) => title)).to.deep.equal(bufferRows);
-    expect(readme).to.include(`\`buffer: false\` changes the last two rows: "${stderr}" and "${stdout}".`);
+    expect(page('README.md').text).to.include(`\`buffer: false\` changes the last two rows: "${stderr}" and "${stdout}".`);
   });
 });

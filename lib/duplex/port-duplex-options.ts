@@ -4,40 +4,46 @@ import { boolean, integer, kindOf, oneOf, osText, refuseUnknown, shown } from '.
 import type { ChildSpec } from '../process/child-spec';
 
 export interface PortDuplexOptions {
-  /** The directory the program runs in. Default: this process's own. */
+  /** The directory that the program runs in: a path or a `file:` URL. Default: this process's own. */
   readonly cwd?: string | URL | undefined;
-  /** Variables of the child's environment; `undefined` as a value takes one away. Default: our own, as at the spawn. */
+  /** Variables of the child's environment; `undefined` as a value takes one away. Default: none. */
   readonly env?: NodeJS.ProcessEnv | undefined;
-  /** Whether `env` is added to this process's own environment, or is all there is. Default true. */
+  /** Whether `env` is added to this process's own environment, as it is at the spawn, or is all there is. Default true. */
   readonly extendEnv?: boolean | undefined;
   /** What the program sees as its own name (argv[0]). Default: the command. */
   readonly argv0?: string | undefined;
+  /** The user that the program runs as, by number. Default: this process's own. */
   readonly uid?: number | undefined;
+  /** The group that the program runs as, by number. Default: this process's own. */
   readonly gid?: number | undefined;
-  /** Destroys the port with an AbortError. One that has already fired starts nothing. */
+  /** Destroys the port with an AbortError. One that has already fired starts nothing. Default: none. */
   readonly signal?: AbortSignal | undefined;
-  /** Destroys the port with a TimeoutError when the child still runs so many milliseconds after its spawn. */
+  /** Destroys the port with a TimeoutError when the child still runs this many milliseconds after its spawn. Default: none. */
   readonly timeoutMs?: number | undefined;
-  /** The exit codes that are a success. Default `[0]`; with none, every end is an error. */
+  /** The exit codes that are a success; with an empty list every end is an error. Default `[0]`. */
   readonly successCodes?: readonly number[] | undefined;
   /** `'ignore'` makes the port a pure source: the child's stdin is empty. Default `'pipe'`. */
   readonly stdin?: 'pipe' | 'ignore' | undefined;
   /** `'ignore'` makes the port a pure sink: `finish` comes after the exit. Default `'pipe'`. */
   readonly stdout?: 'pipe' | 'ignore' | undefined;
-  /** Default `'pipe'`: drained, its last bytes kept for the error, all of it at `port.stderr` for those who read it. */
+  /**
+   * `'pipe'`: drained, its last bytes are kept for the error, and `port.stderr` gives all of it to a reader. `'inherit'`:
+   * goes to this process's own stderr. `'ignore'`: thrown away. Default `'pipe'`.
+   */
   readonly stderr?: 'pipe' | 'inherit' | 'ignore' | undefined;
   /** How many bytes of stderr are kept for the error. Default 16 KiB. */
   readonly stderrTailBytes?: number | undefined;
   /**
-   * What it means that the child takes no more input before all is written. `'discard'` (default): nothing, as in a
-   * shell; the rest is taken and dropped. `'error'`: an InputClosedError after the output, whatever the exit code.
+   * What it means that the child takes no more input before all is written. `'discard'`: nothing, as in a shell; the
+   * rest is taken and dropped. `'error'`: an InputClosedError after the output, whatever the exit code. Default
+   * `'discard'`.
    */
   readonly onInputClosed?: 'discard' | 'error' | undefined;
   /** How long, in milliseconds, stdout may be silent after the exit while a descendant holds it. Default 150. */
   readonly orphanGraceMs?: number | undefined;
   /** The signal that asks the child to end when the port is destroyed. Default `'SIGTERM'`. */
   readonly killSignal?: NodeJS.Signals | undefined;
-  /** How many milliseconds later SIGKILL follows. Default 5000. */
+  /** How many milliseconds after `killSignal` SIGKILL follows. Default 5000. */
   readonly forceKillAfterMs?: number | undefined;
   /**
    * Ends the child's descendants with the port, also those that it left behind. The child then leads a process group of

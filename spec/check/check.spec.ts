@@ -4,7 +4,7 @@ import { check, type Row } from '../../check/check';
 import { lines } from '../../check/report';
 import { failures, python3, together } from '../support/check';
 import { program } from '../support/ports';
-import { readme } from '../support/readme';
+import { page } from '../support/pages';
 
 const CASE_NAMES = [
   'no message',
@@ -109,9 +109,9 @@ describe('rexport check on programs that break the protocol', () => {
     it(`${way}: ${found}`, async () => expect(failures(await results.get(`${way} 4`)!)).to.include(found));
   }
 
-  it('the README shows what is printed', async () => {
+  it('its page shows what is printed', async () => {
     const rows = (await results.get('no-flush 4')!).slice(0, 3);
-    expect(readme).to.include(rows.map(lines).join('\n').replace('2000 ms', '5000 ms'));
+    expect(page('docs/check.md').text).to.include(rows.map(lines).join('\n').replace('2000 ms', '5000 ms'));
   });
 
   it('nothing more is run once a program does not answer, or answers only once', async () => {

@@ -10,7 +10,7 @@ import { encodeFrame, servePort, type MessageHandler, type ServePortOptions } fr
 import { FORMATS, cutEvery, frames, parse, pattern, texts, thrownBy } from '../support/frames';
 import { programPath } from '../support/programs';
 import { ProcessEvents } from '../support/process-events';
-import { tableUnder } from '../support/readme';
+import { namesUnder } from '../support/pages';
 import { rejection } from '../support/streams';
 
 const KIB = 1024;
@@ -506,10 +506,8 @@ describe('servePort over any pair of streams', () => {
   });
 
   describe('arguments', () => {
-    it('are all in the README', () => {
-      const named = tableUnder('Options of servePort').rows.flatMap(([names = '']) =>
-        names.replaceAll('`', '').split(', '),
-      );
+    it('are all on the page about writing a child', () => {
+      const named = namesUnder('docs/writing-a-child.md', 'Options of servePort');
       const { message } = thrownBy(() => servePort(upper, { 'no option': 1 } as object)) as Error;
       expect(named.map((name) => ` ${name},`).filter((name) => !message.includes(name))).to.deep.equal([]);
       expect(named).to.have.length(6);

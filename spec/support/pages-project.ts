@@ -1,16 +1,26 @@
 /**
- * The README's blocks as a user of the package would have them: modules in a project where `rexport` is installed. One
- * compilation checks the types of all of them, with this repository's settings.
+ * The blocks of README and docs as a user of the package would have them: modules in a project where `rexport` is
+ * installed. One compilation checks the types of all of them, with this repository's settings.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import ts from 'typescript';
 import manifest from '../../package.json';
 import { programPath } from './programs';
-import type { Block } from './readme';
+import { repository, type Block } from './pages';
 
 export interface Run {
   readonly exitCode: number | null;
@@ -24,7 +34,6 @@ const entries = Object.fromEntries(
     typeof target === 'string' ? [] : [[name, target.default.replace(/^\.\/dist\/lib\/(.*)\.js$/, '$1')]],
   ),
 );
-const repository = path.join(__dirname, '..', '..');
 const log = `12:00:01 INFO start
 12:00:02 ERROR disk full
 12:00:03 INFO disk freed
@@ -32,10 +41,10 @@ const log = `12:00:01 INFO start
 12:00:05 INFO end
 `;
 
-export class ReadmeProject {
+export class PagesProject {
   /** What the checker says, by block. */
   readonly faults = new Map<Block, string[]>();
-  readonly #folder = mkdtempSync(path.join(tmpdir(), 'rexport-readme-'));
+  readonly #folder = mkdtempSync(path.join(tmpdir(), 'rexport-docs-'));
 
   constructor(blocks: readonly Block[]) {
     const modules = path.join(this.#folder, 'node_modules');
@@ -48,7 +57,8 @@ export class ReadmeProject {
     // The programs have lib compiled already.
     symlinkSync(path.resolve(programPath('outcomes'), '../../../lib'), path.join(modules, 'rexport', 'lib'));
     symlinkSync(path.join(repository, 'node_modules', 'cli-progress'), path.join(modules, 'cli-progress'));
-    this.#compile(blocks);
+    this.#installCommand(path.join(modules, '.bin'));
+    this.#compile(blocks.filter(({ language }) => language === 'ts'));
   }
 
   remove(): void {
@@ -71,16 +81,38 @@ export class ReadmeProject {
   async #runOne(block: Block, env: NodeJS.ProcessEnv): Promise<Run> {
     const cwd = mkdtempSync(path.join(this.#folder, 'run-'));
     writeFileSync(path.join(cwd, 'in.log'), log);
-    const child = spawn(process.execPath, [path.join(this.#folder, `${fileName(block)}.mjs`)], {
+    if (block.language === 'sh') {
+      cpSync(path.join(repository, 'examples', 'children'), cwd, { recursive: true });
+      copyFileSync(path.join(cwd, 'child.py'), path.join(cwd, 'worker.py'));
+    }
+    const [command, ...args] =
+      block.language === 'sh'
+        ? ['sh', '-e', '-c', block.code]
+        : [process.execPath, path.join(this.#folder, `${fileName(block)}.mjs`)];
+    const child = spawn(command, args, {
       cwd,
       env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
       // A block that never ends is a fault, and no reason to wait longer.
-      timeout: 20_000,
+      timeout: 60_000,
     });
     const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
     const [exitCode, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
     return { exitCode, stdout, stderr };
+  }
+
+  /** `npx rexport` finds it where npm would have put it. */
+  #installCommand(folder: string): void {
+    const command = path.join(folder, 'rexport');
+    const program = path.join(
+      this.#folder,
+      'node_modules',
+      'rexport',
+      manifest.bin.rexport.replace(/^\.\/dist/, 'lib'),
+    );
+    mkdirSync(folder);
+    writeFileSync(command, `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`);
+    chmodSync(command, 0o755);
   }
 
   #compile(blocks: readonly Block[]): void {
@@ -117,13 +149,13 @@ export class ReadmeProject {
         block,
         diagnostics.map(({ messageText, start = 0 }) => {
           const line = block.line + block.code.slice(0, start).split('\n').length - 1;
-          return `README.md:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
+          return `${block.file}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
         }),
       );
     }
   }
 }
 
-function fileName({ line }: Block): string {
-  return `readme-line-${line}`;
+function fileName({ file, line }: Block): string {
+  return `${path.basename(file, '.md')}-line-${line}`;
 }

@@ -1,0 +1,95 @@
+/**
+ * Writes the tables of options, events and figures on the pages of docs/ from the doc comments in lib, so that each is
+ * said once: `npm run docs`. A page asks for one by `<!-- options: Interface, Interface -->`, up to `<!-- end -->`; `- name, name`
+ * behind the interfaces leaves members out.
+ *
+ * What a comment says as "Default X." is the column `default`. Members with `@internal` are left out.
+ */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+
+interface Member {
+  readonly name: string;
+  readonly default: string;
+  readonly text: string;
+}
+
+const repository = join(__dirname, '..');
+const MARKED = /<!-- options: ([\w, -]+) -->\n(.*?)<!-- end -->/gs;
+const DEFAULT = /(?:^|(?<=[.;] ))Default:? ((?:`[^`]*`|[^.`]|\.(?=\S))+)\. ?/;
+
+/** A page with its tables as the comments have them now. */
+export function withTables(page: string): string {
+  return page.replace(MARKED, (_, names: string) => {
+    const [wanted = '', without = ''] = names.split(' - ');
+    const members = wanted.split(', ').flatMap(membersOf);
+    const kept = members.filter(({ name }) => !without.split(', ').includes(name.replaceAll('`', '')));
+    return `<!-- options: ${names} -->\n\n${tableOf(kept)}\n<!-- end -->`;
+  });
+}
+
+let interfaces: ReadonlyMap<string, ts.InterfaceDeclaration> | undefined;
+
+function membersOf(name: string): Member[] {
+  interfaces ??= readInterfaces();
+  const declaration = interfaces.get(name);
+  if (declaration === undefined) throw new Error(`expected an interface of lib, got ${name}`);
+  return declaration.members.flatMap((member) => {
+    const [doc] = ts.getJSDocCommentsAndTags(member).filter(ts.isJSDoc);
+    if (member.name === undefined || ts.isComputedPropertyName(member.name)) return [];
+    if (doc?.tags?.some(({ tagName }) => tagName.text === 'internal') === true) return [];
+    const said = (ts.getTextOfJSDocComment(doc?.comment) ?? '').replace(/\s+/g, ' ').trim();
+    const [sentence, value = ''] = DEFAULT.exec(said) ?? [''];
+    const text = said.replace(sentence, '').trim();
+    return [{ name: heading(member), default: value, text }];
+  });
+}
+
+/** An option by its name; an event, whose type is the tuple of its arguments, with them. */
+function heading(member: ts.TypeElement): string {
+  const name = `\`${member.name?.getText()}\``;
+  if (!ts.isPropertySignature(member) || member.type === undefined || !ts.isTupleTypeNode(member.type)) return name;
+  const args = member.type.elements.map((element) => (ts.isNamedTupleMember(element) ? element.name.text : '...'));
+  return `${name} (${args.join(', ')})`;
+}
+
+function tableOf(members: readonly Member[]): string {
+  const hasDefaults = members.some((member) => member.default !== '');
+  const head = hasDefaults ? ['Option', 'Default', 'What it means'] : ['Name', 'What it is'];
+  const rows = members.map((member) =>
+    hasDefaults ? [member.name, member.default, member.text] : [member.name, member.text],
+  );
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`;
+  return [head, head.map(() => '---'), ...rows].map(line).join('');
+}
+
+function readInterfaces(): Map<string, ts.InterfaceDeclaration> {
+  const found = new Map<string, ts.InterfaceDeclaration>();
+  const lib = join(repository, 'lib');
+  for (const name of readdirSync(lib, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue;
+    const source = ts.createSourceFile(name, readFileSync(join(lib, name), 'utf8'), ts.ScriptTarget.ES2022, true);
+    for (const statement of source.statements) {
+      if (ts.isInterfaceDeclaration(statement)) found.set(statement.name.text, statement);
+    }
+  }
+  return found;
+}
+
+async function main(): Promise<void> {
+  const { format, resolveConfig } = await import('prettier');
+  const folder = join(repository, 'docs');
+  for (const name of readdirSync(folder).filter((file) => file.endsWith('.md') && file !== 'api.md')) {
+    const file = join(folder, name);
+    const page = readFileSync(file, 'utf8');
+    const settings = await resolveConfig(file);
+    const written = await format(withTables(page), { ...settings, parser: 'markdown' });
+    if (written === page) continue;
+    writeFileSync(file, written);
+    console.log(`docs/${name} is written anew`);
+  }
+}
+
+if (require.main === module) void main();
