@@ -104,12 +104,7 @@ export class PagesProject {
   /** `npx rexport` finds it where npm would have put it. */
   #installCommand(folder: string): void {
     const command = path.join(folder, 'rexport');
-    const program = path.join(
-      this.#folder,
-      'node_modules',
-      'rexport',
-      manifest.bin.rexport.replace(/^\.\/dist/, 'lib'),
-    );
+    const program = path.resolve(programPath('outcomes'), '../../..', manifest.bin.rexport.replace(/^\.\/dist\//, ''));
     mkdirSync(folder);
     writeFileSync(command, `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`);
     chmodSync(command, 0o755);
