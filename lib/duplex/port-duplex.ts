@@ -3,7 +3,7 @@ import { Child } from '../process/child';
 import type { ChildSpec } from '../process/child-spec';
 import { endChild, ladder } from '../process/end-child';
 import { neverStarted, type ExitStatus } from '../process/exit-status';
-import { closeStdioPipes, type StdioPipes } from '../process/piped-streams';
+import { closeStdioPipes, type StdioPipes } from '../process/stdio-pipes';
 import { StderrTail } from '../process/stderr-tail';
 import { Duplex } from '../streams';
 import { ChildInput, type Callback } from './child-input';

@@ -8,7 +8,7 @@
 import type { Duplex, Writable } from 'node:stream';
 import type { ChildSpec } from '../process/child-spec';
 import { isSuccess, type ExitStatus } from '../process/exit-status';
-import { closeStdioPipes, takeStdioPipes, type StdioPipes } from '../process/piped-streams';
+import { closeStdioPipes, takeStdioPipes, type StdioPipes } from '../process/stdio-pipes';
 import { trace } from '../trace';
 import type { ChildInput } from './child-input';
 import { descriptorOf, FileSource, isFileSink } from './file-neighbour';

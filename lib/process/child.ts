@@ -7,7 +7,7 @@ import { trace } from '../trace';
 import type { ChildSpec } from './child-spec';
 import { exitHook, type LiveChild } from './exit-hook';
 import type { ExitStatus } from './exit-status';
-import { PipedStreams, type StdioPipes } from './piped-streams';
+import { PipeStdio, type StdioPipes } from './stdio-pipes';
 import { explainSpawnFailure } from './spawn-failure';
 
 export class Child implements LiveChild {
@@ -36,7 +36,7 @@ export class Child implements LiveChild {
     const fail = (cause: unknown): void => void explainSpawnFailure(spec, cause).then(onFailure);
     // Before the call: it takes its time, and the child may be running for most of it.
     const startedAt = performance.now();
-    const piped = pipes && PipedStreams.over(pipes, spec);
+    const piped = pipes && PipeStdio.over(pipes, spec);
     let result: Child | undefined;
     try {
       const { command, args, cwd, env, argv0, uid, gid, stdin, stdout, stderr, killTree } = spec;
@@ -66,7 +66,7 @@ export class Child implements LiveChild {
     pid: number,
     spec: ChildSpec,
     startedAt: number,
-    piped: PipedStreams | undefined,
+    piped: PipeStdio | undefined,
   ) {
     const { command, killSignal, killTree } = spec;
     this.#process = child;

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
-import { Slab } from '../../lib/process/piped-streams';
+import { Slab } from '../../lib/process/stdio-pipes';
 import { childrenOf, isAlive, until } from '../support/processes';
 import { skipWithout } from '../support/stress';
 import { closed } from '../support/streams';

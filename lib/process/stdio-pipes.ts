@@ -36,7 +36,7 @@ export function closeStdioPipes(pipes: StdioPipes): void {
   }
 }
 
-export class PipedStreams {
+export class PipeStdio {
   stdin: Writable | null = null;
   stdout: Readable | null = null;
   stderr: Readable | null = null;
@@ -48,8 +48,8 @@ export class PipedStreams {
    * Makes the streams, and closes the pipes for which the spec has no use after all.
    * @returns undefined where the system refuses; all pipes are closed then
    */
-  static over(pipes: StdioPipes, spec: ChildSpec): PipedStreams | undefined {
-    const streams = new PipedStreams(spec);
+  static over(pipes: StdioPipes, spec: ChildSpec): PipeStdio | undefined {
+    const streams = new PipeStdio(spec);
     const left = new Map(Object.entries(pipes)) as Map<Name, Pipe>;
     try {
       for (const name of NAMES) {
