@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,8 +7,9 @@ import { buffer, text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
 import { Slab } from '../../lib/process/stdio-pipes';
-import { childrenOf, isAlive, until } from '../support/processes';
-import { skipWithout } from '../support/stress';
+import { childrenOf, isAlive, survivors, until } from '../support/processes';
+import { askProgram, startProgram } from '../support/programs';
+import { requirePrograms, skipWithout, stressed } from '../support/stress';
 import { closed } from '../support/streams';
 
 const isLinux = process.platform === 'linux';
@@ -185,6 +187,65 @@ describe('PortDuplex with `pipes: true`: the start', () => {
     expect(childrenOf(process.pid)).to.have.lengthOf(1);
     expect(await Promise.all(outputs)).to.deep.equal(ports.map((_, index) => String(index)));
     await Promise.all(ports.map(closed));
+  });
+});
+
+describe('PortDuplex with `pipes: true`: where there are none', () => {
+  before(linuxOnly);
+
+  /** Shell commands in a mount namespace of its own, before the program that is asked. */
+  function inNamespace(context: Mocha.Context, commands: string): { prelude: string } {
+    requirePrograms(context, 'perl', 'unshare');
+    if (spawnSync('unshare', ['-m', 'true']).status !== 0) skipWithout(context, 'right to unshare a mount namespace');
+    return { prelude: `exec unshare -m sh -c '${commands}; exec "$@"' sh "$@"` };
+  }
+  interface Kind {
+    readonly kind: string;
+    readonly reason?: string;
+  }
+
+  it('a program has a pipe where nothing is in the way', async function () {
+    requirePrograms(this, 'perl');
+    expect(await askProgram<Kind>('piped', ['kind'])).to.deep.equal({ kind: 'pipe input' });
+  });
+
+  it('a program has a socket where /proc is hidden, and the trace says why', async function () {
+    const { kind, reason } = await askProgram<Kind>('piped', ['kind'], inNamespace(this, 'mount -t tmpfs none /proc'));
+    expect(kind).to.equal('socket input');
+    expect(reason).to.match(/^ENOENT.*\/proc\/self\/fd/);
+  });
+
+  it('a program has a socket where /bin/sh cannot be run, and the trace says why', async function () {
+    const noShell = 'mount --bind /dev/null "$(readlink -f /bin/sh)"';
+    const { kind, reason } = await askProgram<Kind>('piped', ['kind'], inNamespace(this, noShell));
+    expect({ kind, reason }).to.deep.equal({ kind: 'socket input', reason: 'spawn /bin/sh EACCES' });
+  });
+
+  it('an ordinary user has 1100 pipes, and a megabyte passes through small ones', async () => {
+    const answer = await askProgram<unknown>('piped', ['many'], { prelude: 'ulimit -n 4096' });
+    expect(answer).to.deep.equal({ pipes: 1100, bytes: 1_000_000 });
+  });
+});
+
+describe('PortDuplex with `pipes: true`: this process is killed', () => {
+  before(linuxOnly);
+
+  it('by SIGKILL in the midst of many starts, and no child and no helper is left', async function () {
+    this.timeout(120_000);
+    let seen = 0;
+    for (let round = 0; round < stressed(50, 5); round += 1) {
+      const { process: child, ended } = startProgram('piped', ['churn']);
+      await once(child.stdout!, 'data');
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));
+      // Held, it can start no other before it dies.
+      child.kill('SIGSTOP');
+      const left = childrenOf(child.pid!);
+      seen += left.length;
+      child.kill('SIGKILL');
+      await ended;
+      expect(await survivors(left, 5000)).to.deep.equal([]);
+    }
+    expect(seen).to.be.greaterThan(0);
   });
 });
 

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { PortDuplex } from '../../lib';
 import { ProcessEvents } from '../support/process-events';
 import { askProgram } from '../support/programs';
+import { stressed } from '../support/stress';
 import { closed } from '../support/streams';
 
 interface Answer {
@@ -27,7 +28,8 @@ describe('PortDuplex: leaks over time', function () {
 
   // All of them run at the same time, each in a process of its own.
   const scale = (...args: string[]): Promise<Answer> => askProgram<Answer>('scale', args);
-  let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort' | 'redirect', Promise<Answer>>;
+  const piped = stressed(1000, 150);
+  let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort' | 'redirect' | 'pipes', Promise<Answer>>;
   before(() => {
     answers = {
       finish: scale('finish', '1000', '20'),
@@ -35,6 +37,7 @@ describe('PortDuplex: leaks over time', function () {
       statuses: scale('statuses', '1000', '50'),
       abort: scale('abort', '100', '100'),
       redirect: scale('redirect', '1000', '20'),
+      pipes: scale('pipes', `${piped}`, '20'),
     };
     return Promise.allSettled(Object.values(answers));
   });
@@ -48,6 +51,11 @@ describe('PortDuplex: leaks over time', function () {
       '1000 redirected pipelines, 20 at a time, a third of them aborted,',
       () => answers.redirect,
       { success: 667, AbortError: 333 },
+    ],
+    [
+      `${piped} ports with pipes, 20 at a time, a third of them destroyed at random,`,
+      () => answers.pipes,
+      { 'code 0, bytes 1': piped - Math.floor(piped / 3), destroyed: Math.floor(piped / 3) },
     ],
     ['100 ports that one AbortSignal ends', () => answers.abort, { 'AbortError, SIGTERM': 100 }],
   ];

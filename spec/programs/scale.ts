@@ -1,5 +1,5 @@
 /**
- * Many ports one after another: `scale.js finish | destroy | statuses | abort | redirect COUNT AT_A_TIME`. Prints as JSON what was
+ * Many ports one after another: `scale.js finish | destroy | statuses | abort | redirect | pipes COUNT AT_A_TIME`. Prints as JSON what was
  * alive before and after, the outcomes with their counts, and what reached process.
  */
 import { once, getEventListeners, getMaxListeners } from 'node:events';
@@ -51,6 +51,7 @@ async function closed(port: PortDuplex): Promise<void> {
 }
 
 let redirected = 0;
+let piped = 0;
 
 function on(stream: NodeJS.EventEmitter, event: string) {
   return (listener: () => void): unknown => stream.once(event, listener);
@@ -108,6 +109,21 @@ const ways: Record<string, () => Promise<string>> = {
     );
     await Promise.all(ports.map(closed));
     return outcome;
+  },
+  async pipes() {
+    piped += 1;
+    const isDestroyed = piped % 3 === 0;
+    const port = new PortDuplex('cat', { pipes: true });
+    port.resume();
+    if (isDestroyed) {
+      // before it asks for pipes, while it waits for them, when the program is there
+      setTimeout(() => port.destroy(), Math.random() * 20);
+      port.write('x');
+    } else {
+      port.end('x');
+    }
+    await closed(port);
+    return isDestroyed ? 'destroyed' : `code ${port.exitCode}, bytes ${port.bytesRead}`;
   },
 };
 
