@@ -8,14 +8,14 @@ interface MochaReport {
 }
 
 /** Failures by title; a run of its own, since a leak here would fail this suite. */
-function runFixtures(): Promise<Map<string, string>> {
+function runFixtures(name: string): Promise<Map<string, string>> {
   const args = [
     require.resolve('mocha/bin/mocha.js'),
     '--no-config',
     ...['--require', 'ts-node/register'],
     ...['--require', path.join(__dirname, 'leak-check.ts')],
     ...['--reporter', 'json'],
-    path.join(__dirname, 'fixtures', 'leaking.ts'),
+    path.join(__dirname, 'fixtures', name),
   ];
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LEAK_CHECK_SETTLE_MS: '500' };
@@ -32,9 +32,11 @@ function runFixtures(): Promise<Map<string, string>> {
 
 describe('the leak check', () => {
   let failures: Map<string, string>;
+  let failuresWhileGoingOn: Map<string, string>;
 
-  before('one run of all fixtures', async () => {
-    failures = await runFixtures();
+  before('one run of each file of fixtures', async function () {
+    this.timeout(60_000);
+    [failures, failuresWhileGoingOn] = await Promise.all([runFixtures('leaking.ts'), runFixtures('going-on.ts')]);
   });
 
   it('fails a spec that leaves a child behind, with its command line', function () {
@@ -74,5 +76,18 @@ describe('the leak check', () => {
 
   it('leaves a spec that fails its own reason', () => {
     expect(failures.get('keeps its own reason')).to.equal('the reason');
+  });
+
+  it('waits for a spec that ran out of time, and names it for what is left behind while it goes on', () => {
+    const last = '"after all" hook: afterAll in "{root}"';
+    expect([...failuresWhileGoingOn.keys()]).to.have.members([
+      'and goes on with what it does',
+      'and never ends',
+      'and repeats',
+      last,
+    ]);
+    expect(failuresWhileGoingOn.get(last)).to.match(
+      /^“a spec that runs out of time and never ends”, which ran out of time and went on, left behind:\n( {2}- listener on process for 'late-[\d.]+'\n?)+$/,
+    );
   });
 });

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import timers = require('node:timers');
-import type { Context, RootHookObject } from 'mocha';
+import type { Context, Hook, RootHookObject, Test } from 'mocha';
+import { specBegins, specEnds, specsGoingOn } from './running-spec';
+import { stressed } from './stress';
 
 /** What is alive. Descriptors are counted by target, since their numbers are used again. */
 interface Snapshot {
@@ -13,11 +15,15 @@ interface Snapshot {
 }
 
 const settleWithinMs = Number(process.env['LEAK_CHECK_SETTLE_MS'] ?? 1000);
+/** How long one that ran out of time may take to come to its end. */
+const endWithinMs = 5 * settleWithinMs;
 const ownTasks = '/proc/self/task';
 const ownDescriptors = '/proc/self/fd';
 
 // getActiveResourcesInfo() does not count an unref'ed timer, and that is the one that nobody notices.
 const timersMade = new Map<NodeJS.Timeout, { stack?: string }>();
+const { setTimeout: unrecordedTimeout } = timers;
+const pause = (): Promise<void> => new Promise((resolve) => unrecordedTimeout(resolve, 5));
 
 for (const name of ['setTimeout', 'setInterval'] as const) {
   const original = timers[name] as (...args: unknown[]) => NodeJS.Timeout;
@@ -96,22 +102,37 @@ function leaksSince(before: Snapshot): string[] {
 async function leaksOnceSettled(before: Snapshot, withinMs = settleWithinMs): Promise<string[]> {
   const deadline = performance.now() + withinMs;
   let leaks = leaksSince(before);
-  while (leaks.length > 0 && performance.now() < deadline) {
-    await turn();
+  for (let turns = 0; leaks.length > 0 && performance.now() < deadline; turns += 1) {
+    // most take a few turns, and a child that takes longer is not to be kept from its processor
+    await (turns < 10 ? turn() : pause());
     leaks = leaksSince(before);
   }
   return leaks;
 }
 
-function leakError(leaks: string[]): Error {
-  const error = new Error(`left behind:\n${leaks.map((leak) => `  - ${leak}`).join('\n')}`);
+function leftBehind(leaks: Iterable<string>): string {
+  return `left behind:\n${Array.from(leaks, (leak) => `  - ${leak}`).join('\n')}`;
+}
+
+function plainError(message: string): Error {
+  const error = new Error(message);
   delete error.stack;
   return error;
 }
 
 let beforeAllTests: Snapshot;
 let beforeThisTest: Snapshot;
+let wereGoingOn: readonly string[] = [];
 const reported = new Set<string>();
+/** What was found while specs went on that had run out of time, by their titles: it is theirs for all that is known. */
+const leaksOfThoseGoingOn = new Map<string, Set<string>>();
+
+function blameThoseGoingOn(titles: readonly string[], leaks: readonly string[]): void {
+  const names = titles.map((title) => `“${title}”`).join(' and ');
+  const theirs = leaksOfThoseGoingOn.get(names) ?? new Set();
+  for (const leak of leaks) theirs.add(leak);
+  leaksOfThoseGoingOn.set(names, theirs);
+}
 
 // The root's beforeEach runs before any suite's and its afterEach after any suite's, so what a suite makes and clears in
 // its own hooks is in neither snapshot. The root's `all` hooks do the same for `before` and `after`.
@@ -124,19 +145,26 @@ export const mochaHooks: RootHookObject = {
     beforeAllTests = takeSnapshot();
   },
 
-  async beforeEach() {
+  async beforeEach(this: Context) {
+    const test = this.currentTest as Test;
+    test.timeout(test.timeout() * stressed(4, 1));
+    specBegins(test);
+    wereGoingOn = specsGoingOn();
     // mocha arms an asynchronous hook's own timeout after the hook has returned; the comparison is made under such a one
     await turn();
     beforeThisTest = takeSnapshot();
   },
 
   async afterEach(this: Context) {
-    // what a failed test leaves behind comes of the failure, which has its own message
-    const passed = this.currentTest?.state === 'passed';
-    const leaks = await leaksOnceSettled(beforeThisTest, passed ? settleWithinMs : 0);
+    this.timeout(10 * endWithinMs);
+    await specEnds(endWithinMs);
+    const leaks = await leaksOnceSettled(beforeThisTest);
     for (const leak of leaks) reported.add(leak);
+    // what a failed test leaves behind comes of the failure, which has its own message
+    if (this.currentTest?.state !== 'passed' || leaks.length === 0) return;
+    if (wereGoingOn.length > 0) blameThoseGoingOn(wereGoingOn, leaks);
     // a throw here would end the whole run; an error set on the hook fails the one test
-    if (passed && leaks.length > 0) (this.test as Mocha.Hook).error(leakError(leaks));
+    else (this.test as Hook).error(plainError(leftBehind(leaks)));
   },
 
   async afterAll() {
@@ -149,6 +177,11 @@ export const mochaHooks: RootHookObject = {
     for (const timer of now.timers) if (!beforeAllTests.timers.includes(timer)) clearTimeout(timer);
 
     const news = leaks.filter((leak) => !reported.has(leak));
-    if (news.length > 0) throw leakError(news);
+    if (specsGoingOn().length > 0) blameThoseGoingOn(specsGoingOn(), news);
+    const late = [...leaksOfThoseGoingOn].map(
+      ([names, theirs]) => `${names}, which ran out of time and went on, ${leftBehind(theirs)}`,
+    );
+    if (late.length > 0) throw plainError(late.join('\n'));
+    if (news.length > 0) throw plainError(leftBehind(news));
   },
 };

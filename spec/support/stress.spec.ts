@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { repeat } from './stress';
+import { rejection } from './streams';
 
 interface MochaReport {
   pending: { title: string }[];
@@ -59,5 +62,35 @@ describe('what the specs need from the machine', () => {
     expect(ci.failures.map(({ err }) => err.message)).to.deep.equal(
       Array<string>(2).fill('expected a-program-nobody-has to be there, since CI=true'),
     );
+  });
+});
+
+describe('a run that is repeated', () => {
+  it('gets its number, and so many are under way at a time', async () => {
+    const begun: number[] = [];
+    let underWay = 0;
+    let most = 0;
+    await repeat(10, 3, async (number) => {
+      begun.push(number);
+      most = Math.max(most, ++underWay);
+      await delay(1);
+      underWay -= 1;
+    });
+    expect(begun).to.deep.equal([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(most).to.equal(3);
+  });
+
+  it('is not begun again once one has failed, whose error comes when none is under way', async () => {
+    let begun = 0;
+    let underWay = 0;
+    const repeated = repeat(10, 3, async (number) => {
+      begun += 1;
+      underWay += 1;
+      await delay(number === 1 ? 1 : 20);
+      underWay -= 1;
+      if (number === 1) throw new Error('the second');
+    });
+    expect((await rejection(repeated)).message).to.equal('the second');
+    expect({ begun, underWay }).to.deep.equal({ begun: 3, underWay: 0 });
   });
 });

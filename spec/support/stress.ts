@@ -1,12 +1,32 @@
 /** How much the specs do, and what they need from the machine. */
 import { spawnSync } from 'node:child_process';
 import type { Context, Runnable } from 'mocha';
+import { runningSpec } from './running-spec';
 
 const isFull = process.env['STRESS'] === '1';
 
 /** A size of a spec: `full` where `STRESS=1`, as CI sets it; else `small`, which still fails where the fault is there. */
 export function stressed<T>(full: T, small: T): T {
   return isFull ? full : small;
+}
+
+/**
+ * Runs it `times` times, at most so many at a time; each run gets its number. Starts no run more after one has failed, or
+ * after the spec has ended, as it does by its time-out; settles when none is left under way.
+ */
+export async function repeat(times: number, atATime: number, run: (number: number) => Promise<unknown>): Promise<void> {
+  const spec = runningSpec();
+  const failures: unknown[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < times && failures.length === 0) {
+      if (spec?.isOver) throw new Error(`the spec ended after ${next} of ${times} runs`);
+      await run(next++);
+    }
+  };
+  const lanes = Array.from({ length: Math.min(times, atATime) }, () => lane().catch((error) => failures.push(error)));
+  await Promise.all(lanes);
+  if (failures.length > 0) throw failures[0];
 }
 
 /**
