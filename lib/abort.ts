@@ -1,17 +1,23 @@
 import { getMaxListeners, setMaxListeners } from 'node:events';
 
+/** How far we have raised the limit of each signal that we listen to. */
+const raisedTo = new WeakMap<AbortSignal, number>();
+
 /**
  * Calls back once when the signal fires. Node warns of a leak at eleven listeners on one signal, though a signal that
- * many share is none: its limit is raised by one for as long as we listen.
+ * many share is none: its limit is raised by one for as long as we listen. A polyfilled signal, which has no such limit,
+ * will do.
  * @returns what takes the listener off again
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
-  const limit = getMaxListeners(signal);
-  if (limit > 0) setMaxListeners(limit + 1, signal);
+  const limit = limitOf(signal);
+  if (limit > 0) raise(signal, limit + 1);
   signal.addEventListener('abort', listener, { once: true });
   return () => {
     signal.removeEventListener('abort', listener);
-    if (limit > 0) setMaxListeners(getMaxListeners(signal) - 1, signal);
+    // A limit that somebody has set in the meantime is his own.
+    const raised = raisedTo.get(signal);
+    if (limit > 0 && raised !== undefined && limitOf(signal) === raised) raise(signal, raised - 1);
   };
 }
 
@@ -40,5 +46,19 @@ export class AbortGroup<T> {
     if (entry === undefined || !entry.items.delete(item) || entry.items.size > 0) return;
     entry.stop();
     this.#watched.delete(signal);
+  }
+}
+
+function raise(signal: AbortSignal, limit: number): void {
+  setMaxListeners(limit, signal);
+  raisedTo.set(signal, limit);
+}
+
+/** 0: there is none. */
+function limitOf(signal: AbortSignal): number {
+  try {
+    return getMaxListeners(signal);
+  } catch {
+    return 0;
   }
 }

@@ -17,7 +17,7 @@ export interface ExitTrace extends SpawnTrace {
   readonly durationMs: number;
 }
 
-/** One step of ending a child: its stdin closed, a signal sent, our ends of its pipes released. */
+/** One step of ending a child: a signal sent, our end of its stdout released. */
 export interface EndTrace extends SpawnTrace {
   readonly step: string;
 }

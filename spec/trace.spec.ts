@@ -17,9 +17,8 @@ describe('trace: NODE_DEBUG=rexport', () => {
       `exit sh pid ${polite} code 3 after N ms`,
       `spawn sh pid ${stubborn}`,
       `end sh pid ${stubborn}: SIGTERM`,
-      `end sh pid ${stubborn}: close stdin`,
       `end sh pid ${stubborn}: SIGKILL`,
-      `end sh pid ${stubborn}: release pipes`,
+      `end sh pid ${stubborn}: release output`,
       `exit sh pid ${stubborn} SIGKILL after N ms`,
     ]);
     expect(code).to.equal(0);
@@ -49,7 +48,6 @@ describe('trace: diagnostics channels', () => {
     expect(facts).to.deep.equal([
       ['rexport:spawn', { command: 'sleep', pid }],
       ['rexport:end', { command: 'sleep', pid, step: 'SIGTERM' }],
-      ['rexport:end', { command: 'sleep', pid, step: 'close stdin' }],
       ['rexport:exit', { command: 'sleep', pid, exitCode: null, signal: 'SIGTERM', durationMs }],
     ]);
   });

@@ -5,6 +5,21 @@ import { RexPortError } from '../errors';
 
 export type Callback = (error?: Error | null) => void;
 
+type State =
+  /** There is no child yet. What came before it waits; a Writable hands over the next only after this one's callback. */
+  | { readonly name: 'waiting'; readonly held?: () => void }
+  | { readonly name: 'open'; readonly stdin: Writable }
+  /** All was taken, and the end of input is sent. */
+  | { readonly name: 'ended' }
+  /** The child reads a file or nothing. */
+  | { readonly name: 'elsewhere' }
+  /** Another child writes to the pipe. */
+  | { readonly name: 'shared'; readonly pipe: Writable }
+  /** The child takes no more: chunks are counted and dropped. */
+  | { readonly name: 'closed' }
+  /** The port is destroyed. The pipe itself stays open until the child is gone. */
+  | { readonly name: 'cut'; readonly error: Error };
+
 /** For bytes that would be lost in silence. */
 function refusal(bytes: number): Error {
   const sentence = `a redirected program reads its source itself: it takes none of ${bytes} bytes written to its port`;
@@ -16,18 +31,14 @@ export class ChildInput {
   bytesWritten = 0;
   /** Bytes of the chunks that it has not taken whole. */
   bytesDropped = 0;
-  /** Whether the child takes no more: chunks are then counted and dropped. */
-  isClosed = false;
+  /** Whether the child's input does not pass through us, and cannot be counted. */
+  isBypassed = false;
 
   readonly #onClosed: () => void;
   readonly #onError: (error: Error) => void;
-  /** undefined until there is a child; null where what it reads does not come from us. */
-  #stdin: Writable | null | undefined;
-  /** Our end of its stdin, while another child writes there. */
-  #lent: Writable | undefined;
-  /** What came before the child; a Writable hands over the next only after this one's callback. */
-  #held: { readonly run: () => void; readonly callback?: Callback } | undefined;
-  #isEnding = false;
+  #state: State = { name: 'waiting' };
+  /** Of the write that is held or on its way. */
+  #callback: Callback | undefined;
 
   /**
    * @param onClosed called once, when it is noticed that the child takes no more
@@ -39,64 +50,66 @@ export class ChildInput {
   }
 
   get hasChild(): boolean {
-    return this.#stdin !== undefined;
+    return this.#state.name !== 'waiting';
   }
 
-  /** Bytes of all that was written. */
-  get bytesSeen(): number {
-    return this.bytesWritten + this.bytesDropped;
-  }
-
-  /** Whether the child's input does not pass through us, and cannot be counted. */
-  get isBypassed(): boolean {
-    return this.#stdin === null;
+  /** Whether it was noticed that the child takes no more. */
+  get isClosed(): boolean {
+    return this.#state.name === 'closed';
   }
 
   /** The child is there: what was held goes to it first. */
   attach(stdin: Writable | null): void {
-    this.#stdin = stdin;
+    const state = this.#state;
+    if (state.name !== 'waiting') return;
+    this.isBypassed = stdin === null;
+    this.#state = stdin === null ? { name: 'elsewhere' } : { name: 'open', stdin };
     stdin?.on('error', (error) => this.#failed(error));
-    const held = this.#held;
-    this.#held = undefined;
-    held?.run();
+    state.held?.();
   }
 
   /** @param callback called once: the kernel has taken the chunks, or nobody ever will */
   write(chunks: readonly Buffer[], callback: Callback): void {
-    const stdin = this.#stdin;
-    if (stdin === undefined) {
-      this.#held = { run: () => this.write(chunks, callback), callback };
-      return;
-    }
+    this.#callback = callback;
+    const state = this.#state;
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    if (stdin === null) {
-      callback(bytes === 0 ? null : refusal(bytes));
-      return;
+    switch (state.name) {
+      case 'waiting':
+        this.#state = { name: 'waiting', held: () => this.write(chunks, callback) };
+        break;
+      case 'open':
+        this.#send(state.stdin, chunks, bytes);
+        break;
+      case 'closed':
+        this.bytesDropped += bytes;
+        this.#acknowledge();
+        break;
+      case 'cut':
+        this.#acknowledge(state.error);
+        break;
+      default:
+        this.#acknowledge(bytes === 0 ? null : refusal(bytes));
     }
-    if (this.isClosed) {
-      this.bytesDropped += bytes;
-      callback();
-      return;
-    }
-    // Corked, many small chunks leave in one system call; one alone would only take the longer way.
-    if (chunks.length > 1) stdin.cork();
-    chunks.forEach((chunk, index) => {
-      if (index < chunks.length - 1) stdin.write(chunk);
-      else stdin.write(chunk, (error) => this.#written(bytes, error, callback));
-    });
-    stdin.uncork();
   }
 
-  /** Closes the child's stdin; all that was written has been acknowledged by then. */
+  /** Tells the child that its input ends here; all that was written has been acknowledged by then. */
   end(): void {
-    if (this.#stdin === undefined) {
-      this.#held = { run: () => this.end() };
-      return;
-    }
-    this.#isEnding = true;
-    this.#stdin?.end();
+    const state = this.#state;
+    if (state.name === 'waiting') this.#state = { name: 'waiting', held: () => this.end() };
+    if (state.name !== 'open' && state.name !== 'shared') return;
+    this.#state = { name: 'ended' };
+    if (state.name === 'open') state.stdin.end();
     // Not `end`, which would also cut off whoever else holds it.
-    this.#lent?.destroy();
+    else state.pipe.destroy();
+  }
+
+  /**
+   * The port is destroyed: whoever waits for a write is told so. The child is not: it would take the end of its input for
+   * the end of all of it.
+   */
+  cut(error: Error): void {
+    this.#state = { name: 'cut', error };
+    this.#acknowledge(error);
   }
 
   /**
@@ -104,56 +117,67 @@ export class ChildInput {
    * judged before ours sees the end of its input.
    * @returns undefined where there is no pipe that nobody has written to
    */
-  lend(): Writable | undefined {
-    if (!this.#stdin || this.#stdin.destroyed || this.isClosed || this.bytesSeen > 0) return undefined;
-    this.#lent = this.#stdin;
-    this.#stdin = null;
-    return this.#lent;
+  shareStdin(): Writable | undefined {
+    const state = this.#state;
+    if (state.name !== 'open' || state.stdin.destroyed || this.bytesWritten + this.bytesDropped > 0) return undefined;
+    this.isBypassed = true;
+    this.#state = { name: 'shared', pipe: state.stdin };
+    return state.stdin;
   }
 
-  /** Finds out whether the child still takes input from who was lent its stdin: a write of nothing fails where not. */
+  /** Finds out whether the child still takes input from the one that shares its stdin: else a write of nothing fails. */
   probe(done: () => void): void {
-    const pipe = this.#lent;
-    if (pipe === undefined || pipe.destroyed) {
+    const state = this.#state;
+    if (state.name !== 'shared' || state.pipe.destroyed) {
       done();
       return;
     }
-    pipe.write('', (error) => {
+    state.pipe.write('', (error) => {
       if (error) this.#close();
       done();
     });
   }
 
-  /** There will be no child for what is held. */
-  release(error: Error | null): void {
-    this.#held?.callback?.(error);
-    this.#held = undefined;
+  #send(stdin: Writable, chunks: readonly Buffer[], bytes: number): void {
+    // Corked, many small chunks leave in one system call; one alone would only take the longer way.
+    if (chunks.length > 1) stdin.cork();
+    chunks.forEach((chunk, index) => {
+      if (index < chunks.length - 1) stdin.write(chunk);
+      else stdin.write(chunk, (error) => this.#written(stdin, bytes, error));
+    });
+    stdin.uncork();
   }
 
-  #written(bytes: number, error: Error | null | undefined, callback: Callback): void {
+  #written(stdin: Writable, bytes: number, error: Error | null | undefined): void {
     // Node ends a write that was half done when the pipe was destroyed without an error.
-    const wasCut = this.#stdin?.destroyed === true;
-    if (!error && !wasCut) {
+    if (!error && !stdin.destroyed) {
       this.bytesWritten += bytes;
-      callback();
+      this.#acknowledge();
     } else if (error && !isBrokenPipe(error)) {
-      callback(error);
+      this.#acknowledge(error);
     } else {
       this.bytesDropped += bytes;
       this.#close();
-      callback();
+      this.#acknowledge();
     }
   }
 
+  #acknowledge(error?: Error | null): void {
+    const callback = this.#callback;
+    this.#callback = undefined;
+    callback?.(error);
+  }
+
   #failed(error: Error): void {
+    if (this.#state.name === 'cut') return;
+    // After the end of input, nothing is lost: all was taken before.
     if (!isBrokenPipe(error)) this.#onError(error);
-    // Everything was taken before the end of input was sent: that it came too late loses nothing.
-    else if (!this.#isEnding) this.#close();
+    else if (this.#state.name === 'open') this.#close();
   }
 
   #close(): void {
-    if (this.isClosed) return;
-    this.isClosed = true;
+    if (this.#state.name !== 'open' && this.#state.name !== 'shared') return;
+    this.#state = { name: 'closed' };
     this.#onClosed();
   }
 }

@@ -10,21 +10,33 @@ export interface ChildOutputEvents {
   readonly onError: (error: Error) => void;
 }
 
+/** How much is read on, and for how long, when the reader takes no more: enough to see a program end by itself. */
+const READ_ON_BYTES = 256 * 1024;
+const READ_ON_MS = 150;
+
+/** `idle`: the reader has enough, for now. `discarding`: the port is destroyed, but the child may flush what it has. */
+type State = 'idle' | 'flowing' | 'discarding' | 'done';
+
 export class ChildOutput {
   bytesRead = 0;
-  isDone = false;
 
   readonly #events: ChildOutputEvents;
   /** A descendant that holds stdout after the exit must not keep the reader waiting; one that still prints may. */
   readonly #orphanClock: SilenceClock;
+  #state: State = 'idle';
   /** undefined until there is a child; null where what it writes does not come to us. */
   #source: Readable | null | undefined;
-  #isWanted = false;
   #hasExited = false;
+  /** Once the reader takes no more: what may still come. */
+  #readingOn: { bytesLeft: number; readonly clock: SilenceClock; readonly onLimit: () => void } | undefined;
 
   constructor(orphanGraceMs: number, events: ChildOutputEvents) {
     this.#events = events;
     this.#orphanClock = new SilenceClock(orphanGraceMs, () => this.leave());
+  }
+
+  get isDone(): boolean {
+    return this.#state === 'done';
   }
 
   /** Whether the child's output does not pass through us, and cannot be counted. */
@@ -41,12 +53,12 @@ export class ChildOutput {
     source.once('close', () => this.#finish());
     source.on('error', (error) => this.#events.onError(error));
     // On demand only: a pump without demand buffers whatever the child can print.
-    if (!this.#isWanted) source.pause();
+    if (this.#state === 'idle') source.pause();
   }
 
   /** The reader wants more. */
   demand(): void {
-    this.#isWanted = true;
+    if (this.#state === 'idle') this.#state = 'flowing';
     this.#source?.resume();
     this.#watchForOrphans();
   }
@@ -57,6 +69,21 @@ export class ChildOutput {
     this.#watchForOrphans();
   }
 
+  /**
+   * The reader takes no more, and drops what it is given. The output goes on to it as before, to the end if that is near:
+   * the way in which the program ends is then its own.
+   * @param onLimit called once, before our end is closed: the output has not ended within 256 KiB or 150 ms. At once
+   *   where it does not come to us.
+   */
+  readOn(onLimit: () => void): void {
+    if (this.isDone || this.#readingOn) return;
+    const clock = new SilenceClock(READ_ON_MS, () => this.#stopReadingOn());
+    this.#readingOn = { bytesLeft: READ_ON_BYTES, clock, onLimit };
+    // The place to read on from a pipe between two children, once this process holds an end of it.
+    if (this.#source === null) this.#stopReadingOn();
+    else clock.start();
+  }
+
   /** Closes our end: the child's next write meets a broken pipe. */
   leave(): void {
     this.#source?.destroy();
@@ -65,30 +92,52 @@ export class ChildOutput {
 
   /** Nobody reads any more, but a child that is asked to end may flush what it has. */
   discard(): void {
-    this.#orphanClock.stop();
+    if (this.isDone) return;
+    this.#state = 'discarding';
+    this.#stopClocks();
     this.#source?.removeAllListeners('data');
     this.#source?.resume();
   }
 
   #watchForOrphans(): void {
-    if (this.#hasExited && this.#isWanted && !this.isDone) this.#orphanClock.start();
+    if (this.#hasExited && this.#state === 'flowing') this.#orphanClock.start();
   }
 
   #take(chunk: Buffer): void {
+    // What its stream had buffered when our end was closed.
+    if (this.#state === 'done' || this.#state === 'discarding') return;
     this.bytesRead += chunk.length;
-    this.#isWanted = this.#events.push(chunk);
-    if (this.#isWanted) {
-      this.#watchForOrphans();
-    } else {
+    // The reader may ask for more while it is given this, or destroy the port.
+    this.#state = 'idle';
+    if (this.#events.push(chunk)) this.demand();
+    else if (this.#isIdle) {
       this.#orphanClock.stop();
       this.#source?.pause();
     }
+    const limits = this.#readingOn;
+    if (limits && (limits.bytesLeft -= chunk.length) <= 0) this.#stopReadingOn();
+  }
+
+  /** As a method, since the checker takes a field for unchanged by a call. */
+  get #isIdle(): boolean {
+    return this.#state === 'idle';
+  }
+
+  #stopReadingOn(): void {
+    if (this.#state === 'done' || this.#state === 'discarding') return;
+    this.#readingOn?.onLimit();
+    this.leave();
   }
 
   #finish(): void {
     if (this.isDone) return;
-    this.isDone = true;
-    this.#orphanClock.stop();
+    this.#state = 'done';
+    this.#stopClocks();
     this.#events.onDone();
+  }
+
+  #stopClocks(): void {
+    this.#orphanClock.stop();
+    this.#readingOn?.clock.stop();
   }
 }

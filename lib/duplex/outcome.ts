@@ -5,32 +5,46 @@ import { isSuccess, type ExitStatus } from '../process/exit-status';
 import type { StderrTail } from '../process/stderr-tail';
 import type { Callback, ChildInput } from './child-input';
 import type { ChildOutput } from './child-output';
+import type { Limits } from './limits';
 import type { PortDuplexSettings } from './port-duplex-options';
+
+/** All that has a say in it. */
+interface Judged {
+  readonly port: Duplex;
+  readonly settings: PortDuplexSettings;
+  readonly input: ChildInput;
+  readonly output: ChildOutput;
+  readonly stderr: StderrTail;
+  readonly limits: Limits;
+}
 
 export class Outcome {
   /** Resolves when there is no child any more, or never will be. */
   readonly exited: Promise<ExitStatus>;
   /** How the child ended, once it is known whether its reader had left before. */
   status: ExitStatus | undefined;
-  /** Somebody has asked for bytes, and so gets all of them before a failure. */
-  hasBeenRead = false;
-  /** The reader takes no more: whatever status the child ends with is nobody's business, as in a shell. */
-  hasBeenLeft = false;
+  /**
+   * `reading`: somebody has asked for bytes, and so gets all of them before a failure. `left`: the reader takes no more and
+   * the child was told to stop, so whatever status it ends with is nobody's business, as in a shell.
+   */
+  reader: 'none' | 'reading' | 'left' = 'none';
 
   readonly #port: Duplex;
   readonly #settings: PortDuplexSettings;
   readonly #input: ChildInput;
   readonly #output: ChildOutput;
   readonly #stderr: StderrTail;
+  readonly #limits: Limits;
   #resolveExited!: (status: ExitStatus) => void;
   #acknowledgeFinal: Callback | undefined;
 
-  constructor(port: Duplex, settings: PortDuplexSettings, input: ChildInput, output: ChildOutput, stderr: StderrTail) {
+  constructor({ port, settings, input, output, stderr, limits }: Judged) {
     this.#port = port;
     this.#settings = settings;
     this.#input = input;
     this.#output = output;
     this.#stderr = stderr;
+    this.#limits = limits;
     this.exited = new Promise((resolve) => (this.#resolveExited = resolve));
   }
 
@@ -48,12 +62,26 @@ export class Outcome {
   /** To be called after everything that may have made the decision due. */
   settle(): void {
     if (this.status === undefined || this.#port.destroyed) return;
-    const failure = this.hasBeenLeft ? undefined : this.#judge(this.status);
-    if (failure === undefined) {
-      this.#acknowledgeFinal?.();
-      this.#acknowledgeFinal = undefined;
-      if (this.#output.isDone) this.#port.push(null);
-    } else if (this.#isDue()) this.#port.destroy(failure());
+    const failure = this.reader === 'left' ? undefined : this.#judge(this.status);
+    if (failure !== undefined) {
+      if (this.#isDue()) this.#port.destroy(failure());
+      return;
+    }
+    const isAllRead = this.#output.isDone && this.#port.readableLength === 0;
+    if (isAllRead) this.#limits.release();
+    this.#acknowledge();
+    if (this.#output.isDone) this.#port.push(null);
+  }
+
+  /** The port is destroyed: no success will come. */
+  cut(error: Error): void {
+    this.#acknowledge(error);
+  }
+
+  #acknowledge(error?: Error): void {
+    const callback = this.#acknowledgeFinal;
+    this.#acknowledgeFinal = undefined;
+    callback?.(error);
   }
 
   /** @returns undefined for a success, else what makes the error */
@@ -73,7 +101,7 @@ export class Outcome {
   #isDue(): boolean {
     const port = this.#port;
     if (!this.#stderr.isDone) return false;
-    const hasReader = this.hasBeenRead || port.listenerCount('data') + port.listenerCount('readable') > 0;
+    const hasReader = this.reader === 'reading' || port.listenerCount('data') + port.listenerCount('readable') > 0;
     return !hasReader || (this.#output.isDone && port.readableLength === 0);
   }
 }

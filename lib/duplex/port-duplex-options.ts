@@ -3,20 +3,30 @@ import { fileURLToPath } from 'node:url';
 import { boolean, integer, kindOf, oneOf, osText, refuseUnknown, shown } from '../options';
 import type { ChildSpec } from '../process/child-spec';
 
+/**
+ * What `new PortDuplex(command, args, options)` takes beside the command and its arguments. All have a default; an unknown
+ * name is a TypeError.
+ */
 export interface PortDuplexOptions {
   /** The directory that the program runs in: a path or a `file:` URL. Default: this process's own. */
   readonly cwd?: string | URL | undefined;
-  /** Variables of the child's environment; `undefined` as a value takes one away. Default: none. */
+  /**
+   * Variables of the child's environment, those that the object inherits included, as for `spawn`; `undefined` as a value
+   * takes one away. Default: none.
+   */
   readonly env?: NodeJS.ProcessEnv | undefined;
   /** Whether `env` is added to this process's own environment, as it is at the spawn, or is all there is. Default true. */
   readonly extendEnv?: boolean | undefined;
   /** What the program sees as its own name (argv[0]). Default: the command. */
   readonly argv0?: string | undefined;
-  /** The user that the program runs as, by number. Default: this process's own. */
+  /** The user that the program runs as, by number, from 0 to 2^31 - 1. Default: this process's own. */
   readonly uid?: number | undefined;
-  /** The group that the program runs as, by number. Default: this process's own. */
+  /** The group that the program runs as, by number, from 0 to 2^31 - 1. Default: this process's own. */
   readonly gid?: number | undefined;
-  /** Destroys the port with an AbortError. One that has already fired starts nothing. Default: none. */
+  /**
+   * Destroys the port with an AbortError. One that has already fired starts nothing; one that fires after the program has
+   * ended with a success and all was read does nothing. Default: none.
+   */
   readonly signal?: AbortSignal | undefined;
   /** Destroys the port with a TimeoutError when the child still runs this many milliseconds after its spawn. Default: none. */
   readonly timeoutMs?: number | undefined;
@@ -43,7 +53,10 @@ export interface PortDuplexOptions {
   readonly orphanGraceMs?: number | undefined;
   /** The signal that asks the child to end when the port is destroyed. Default `'SIGTERM'`. */
   readonly killSignal?: NodeJS.Signals | undefined;
-  /** How many milliseconds after `killSignal` SIGKILL follows. Default 5000. */
+  /**
+   * How many milliseconds after `killSignal` SIGKILL follows. Default 5000. Its stdin stays open all the time: a program that
+   * catches `killSignal` and then waits for the end of its input is ended by SIGKILL.
+   */
   readonly forceKillAfterMs?: number | undefined;
   /**
    * Ends the child's descendants with the port, also those that it left behind. The child then leads a process group of
@@ -184,13 +197,21 @@ function checkEnv({ env = {}, extendEnv }: PortDuplexOptions): NodeJS.ProcessEnv
   if (typeof env !== 'object' || (env as unknown) === null || Array.isArray(env)) {
     throw new TypeError(`expected \`env\` to be an object, got ${kindOf(env)}`);
   }
-  for (const [key, value] of Object.entries(env)) {
+  const variables: NodeJS.ProcessEnv = {};
+  // With those on the prototype, which `spawn` takes too.
+  for (const key in env) {
+    const value = env[key];
     osText('the name of a variable in env', key, kindOf);
+    if (key === '' || key.includes('=')) {
+      const got = key === '' ? "''" : 'one with a =';
+      throw new TypeError(`expected the name of a variable in env to have a character and no =, got ${got}`);
+    }
     if (value !== undefined) osText(`env.${key}`, value, kindOf);
+    variables[key] = value;
   }
-  if (!boolean('extendEnv', extendEnv ?? true)) return { ...env };
+  if (!boolean('extendEnv', extendEnv ?? true)) return variables;
   // The spawn copies it anyway, and that is dear: each variable is a call to the system's library.
-  return Object.keys(env).length === 0 ? process.env : { ...process.env, ...env };
+  return Object.keys(variables).length === 0 ? process.env : { ...process.env, ...variables };
 }
 
 export function checkSignalName(name: string, value: unknown): NodeJS.Signals {

@@ -6,15 +6,71 @@ import { neverStarted, type ExitStatus } from '../process/exit-status';
 import { closeStdioPipes, type StdioPipes } from '../process/stdio-pipes';
 import { StderrTail } from '../process/stderr-tail';
 import { Duplex } from '../streams';
+import { throwLater } from '../user-code';
 import { ChildInput, type Callback } from './child-input';
 import { ChildOutput } from './child-output';
-import { iterate } from './iterate';
 import { Limits } from './limits';
-import { Neighbours } from './neighbours';
 import { Outcome } from './outcome';
 import { checkPortDuplexOptions, checkSignalName } from './port-duplex-options';
 import type { PortDuplexOptions, PortDuplexSettings } from './port-duplex-options';
-import { wire, type Wiring } from './redirect';
+import { PortIterator } from './port-iterator';
+import { PipedStreams } from './redirect/piped-streams';
+import { wire, type Wiring } from './redirect/redirection';
+import { WriteCallbacks } from './write-callbacks';
+
+/** The events of a PortDuplex beside those of every Duplex, with the arguments of their listeners. */
+export interface PortDuplexEvents {
+  /** The program runs. */
+  spawn: [];
+  /** It has ended, as on a ChildProcess: one of the two is null. Output may still be on the way. */
+  exit: [exitCode: number | null, signal: NodeJS.Signals | null];
+  /** Once, when it is noticed that the program takes no more; the bytes that it has not taken so far. */
+  inputclosed: [bytesDropped: number | undefined];
+  /** Its stdout has ended before it has exited. */
+  outputclosed: [];
+}
+
+interface StreamEvents {
+  close: [];
+  data: [chunk: any]; // eslint-disable-line @typescript-eslint/no-explicit-any -- Buffers, or strings after setEncoding
+  drain: [];
+  end: [];
+  error: [error: Error];
+  finish: [];
+  pause: [];
+  pipe: [source: node.Readable];
+  readable: [];
+  resume: [];
+  unpipe: [source: node.Readable];
+}
+
+type Events = PortDuplexEvents & StreamEvents;
+type Listener<Event extends keyof Events> = (...args: Events[Event]) => void;
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node declares it, for events that we do not know
+type AnyListener = (...args: any[]) => void;
+
+/** A Duplex whose listeners know their arguments. */
+interface TypedDuplex extends InstanceType<typeof Duplex> {
+  on<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  on(event: string | symbol, listener: AnyListener): this;
+  once<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  once(event: string | symbol, listener: AnyListener): this;
+  addListener<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  addListener(event: string | symbol, listener: AnyListener): this;
+  prependListener<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  prependListener(event: string | symbol, listener: AnyListener): this;
+  prependOnceListener<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  prependOnceListener(event: string | symbol, listener: AnyListener): this;
+  removeListener<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  removeListener(event: string | symbol, listener: AnyListener): this;
+  off<Event extends keyof Events>(event: Event, listener: Listener<Event>): this;
+  off(event: string | symbol, listener: AnyListener): this;
+  emit<Event extends keyof Events>(event: Event, ...args: Events[Event]): boolean;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node declares it
+  emit(event: string | symbol, ...args: any[]): boolean;
+}
+
+const TypedDuplex = Duplex;
 
 /**
  * A program as a stream: what is written goes to its stdin, what is read is its stdout, and the outcome is the truth.
@@ -23,12 +79,15 @@ import { wire, type Wiring } from './redirect';
  * - Who reads sees every byte that the program wrote before that error; where nobody reads it comes at once.
  * - The stream is the program's life: destroyed, it ends the program; `close` says that the program is gone.
  * - A program that leaves early with a success (`head`) is a success; what it did not take is dropped.
+ * - The program sees the end of its input only when that has ended well: at any other end its stdin stays open until it is
+ *   gone, so that it cannot take the half for the whole.
  * - Chunks read are the reader's own; chunks written must not be changed before their callback.
+ * - A listener or a callback that throws does not disturb the port: what it threw reaches the process in the next tick.
  *
  * Events besides a Duplex's: `spawn` (); `exit` (exitCode, signal), as on a ChildProcess; `inputclosed` (bytesDropped),
  * once, when it is noticed that the program takes no more; `outputclosed` (), when its stdout ends before it has exited.
  */
-export class PortDuplex extends Duplex {
+export class PortDuplex extends TypedDuplex {
   /** Resolves when the program has ended, or will never be started; never rejects. */
   readonly exited: Promise<ExitStatus>;
 
@@ -38,10 +97,12 @@ export class PortDuplex extends Duplex {
   readonly #stderr: StderrTail;
   readonly #outcome: Outcome;
   readonly #limits: Limits;
-  readonly #neighbours = new Neighbours(this);
+  readonly #piped = new PipedStreams(this);
   readonly #wiring: Wiring;
+  readonly #callbacks = new WriteCallbacks();
   #child: Child | undefined;
   #isRef = true;
+  #hasBeenWritten = false;
 
   /**
    * The program is spawned in the tick after this one. No shell is involved unless you name one.
@@ -61,12 +122,19 @@ export class PortDuplex extends Duplex {
       onError,
     });
     this.#stderr = new StderrTail(settings.stderrTailBytes, settings.orphanGraceMs, () => this.#outcome.settle());
-    this.#outcome = new Outcome(this, settings, this.#input, this.#output, this.#stderr);
+    this.#limits = new Limits(settings, onError);
+    this.#outcome = new Outcome({
+      port: this,
+      settings,
+      input: this.#input,
+      output: this.#output,
+      stderr: this.#stderr,
+      limits: this.#limits,
+    });
     this.exited = this.#outcome.exited;
     this.once('end', () => this.#outputEnded());
-    this.#limits = new Limits(settings, onError);
     const wiringOf = (other: unknown) => (other instanceof PortDuplex ? other.#wiring : undefined);
-    this.#wiring = wire({ stream: this, settings, input: this.#input, neighbours: this.#neighbours, wiringOf });
+    this.#wiring = wire({ stream: this, settings, input: this.#input, piped: this.#piped, wiringOf });
     process.nextTick(() => this.#wiring.connect((spec, pipes) => this.#spawn(spec, pipes)));
   }
 
@@ -132,6 +200,48 @@ export class PortDuplex extends Duplex {
     return this.#setRef(false);
   }
 
+  /** A listener that throws must not keep the stream, or this class, from what comes after the event. */
+  override emit<Event extends keyof Events>(event: Event, ...args: Events[Event]): boolean;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node declares it
+  override emit(event: string | symbol, ...args: any[]): boolean;
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    try {
+      return super.emit(event, ...args);
+    } catch (thrown) {
+      throwLater(thrown);
+      return true;
+    }
+  }
+
+  /** As in Node, and any view of an ArrayBuffer, of whatever realm. */
+  override write(chunk: unknown, callback?: Callback): boolean;
+  override write(chunk: unknown, encoding?: BufferEncoding, callback?: Callback): boolean;
+  override write(chunk: unknown, second?: BufferEncoding | Callback, third?: Callback): boolean {
+    const callback = typeof second === 'function' ? second : third;
+    const guarded = typeof callback === 'function' ? this.#callbacks.guard(callback) : undefined;
+    this.#hasBeenWritten = true;
+    try {
+      const bytes = asBytes(chunk);
+      const hasEncoding = second !== undefined && typeof second !== 'function';
+      return hasEncoding ? super.write(bytes, second, guarded) : super.write(bytes, guarded);
+    } catch (error) {
+      this.#callbacks.forget(guarded);
+      throw error;
+    }
+  }
+
+  override end(callback?: () => void): this;
+  override end(chunk: unknown, callback?: () => void): this;
+  override end(chunk: unknown, encoding?: BufferEncoding, callback?: () => void): this;
+  override end(first?: unknown, second?: BufferEncoding | Callback, third?: Callback): this {
+    const rest = [first, second, third];
+    const callback = rest.find((one): one is Callback => typeof one === 'function');
+    if (typeof first !== 'function' && first !== undefined && first !== null) {
+      this.write(first, typeof second === 'string' ? second : undefined);
+    }
+    return callback === undefined ? super.end() : super.end(this.#callbacks.guard(callback));
+  }
+
   /** Destroys the port and waits until the program is gone. No error is raised. */
   override async [Symbol.asyncDispose](): Promise<void> {
     this.destroy();
@@ -139,11 +249,11 @@ export class PortDuplex extends Duplex {
   }
 
   override [Symbol.asyncIterator](): ReturnType<node.Duplex[typeof Symbol.asyncIterator]> {
-    return iterate(this);
+    return new PortIterator(this);
   }
 
   override read(size?: number): ReturnType<node.Duplex['read']> {
-    if (size !== 0) this.#outcome.hasBeenRead = true; // read(0) is the stream's own
+    if (size !== 0 && this.#outcome.reader === 'none') this.#outcome.reader = 'reading'; // read(0) is the stream's own
     const chunk: unknown = super.read(size);
     // A failure may have waited for the reader to take the last byte.
     this.#outcome.settle();
@@ -151,12 +261,12 @@ export class PortDuplex extends Duplex {
   }
 
   override pipe<Sink extends NodeJS.WritableStream>(sink: Sink, options?: { end?: boolean }): Sink {
-    this.#neighbours.sinks.add(sink);
+    this.#piped.sinks.add(sink);
     return super.pipe(sink, options);
   }
 
   override unpipe(sink?: NodeJS.WritableStream): this {
-    this.#neighbours.unpiped(sink);
+    this.#piped.unpiped(sink);
     return super.unpipe(sink);
   }
 
@@ -179,12 +289,15 @@ export class PortDuplex extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: Callback): void {
+    const reason = error ?? destroyedError();
     this.#limits.release();
-    this.#input.release(error);
+    this.#input.cut(reason);
+    this.#outcome.cut(reason);
     this.#output.discard();
     const done = (): void => {
       this.#stderr.release();
-      this.#outcome.ended(this.#child?.status ?? neverStarted);
+      this.#callbacks.fail(reason);
+      this.#exited(this.#child?.status);
       callback(error);
     };
     const { child, forceKillAfterMs } = this.#settings;
@@ -208,12 +321,18 @@ export class PortDuplex extends Duplex {
     this.emit('spawn');
   }
 
-  #exited(status: ExitStatus): void {
+  /** @param status undefined: there never was a child, or it cannot be ended */
+  #exited(status: ExitStatus | undefined): void {
+    if (this.#outcome.status !== undefined) return;
+    if (status === undefined) {
+      this.#outcome.ended(neverStarted);
+      return;
+    }
     this.#limits.childExited();
     this.#output.exited();
     this.#stderr.exited();
-    this.#tellUpstream();
     this.#outcome.ended(status);
+    this.#tellUpstream();
     this.emit('exit', status.exitCode, status.signal);
     this.#outcome.settle();
   }
@@ -226,24 +345,31 @@ export class PortDuplex extends Duplex {
 
   #outputDone(): void {
     this.#stderr.leave();
-    if (this.#child?.status === undefined && !this.#outcome.hasBeenLeft && this.readable) this.emit('outputclosed');
+    const hasExited = this.#child?.status !== undefined;
+    if (!hasExited && this.#outcome.reader !== 'left' && this.readable) this.emit('outputclosed');
     this.#outcome.settle();
   }
 
-  /** A port that nobody writes to is not ended by anybody and never closes: a shared signal must not keep it. */
+  /**
+   * All was read, and the program has ended with a success. Where nobody writes and nobody means to, nobody would end the
+   * writable side either, and the port would never close. Where somebody does, a later write would fail by its timing.
+   */
   #outputEnded(): void {
-    if (this.#neighbours.sources.size + this.writableLength + this.#input.bytesSeen === 0) this.#limits.release();
+    const hasWriter = this.#hasBeenWritten || this.#piped.sources.size + this.listenerCount('drain') > 0;
+    if (!hasWriter && this.writable) this.end();
   }
 
-  /** Another port that feeds nobody else need not go on for a reader that takes no more: what `yes | head` does. */
+  /** A source that feeds nobody else need not go on for a reader that takes no more: what ends `yes | head`. */
   #tellUpstream(): void {
-    for (const source of this.#neighbours.feeders) if (source instanceof PortDuplex) source.#readerLeft();
+    for (const source of this.#piped.feeders) if (source instanceof PortDuplex) source.#readerLeft();
   }
 
+  /** A failure is not forgiven because the reader has left: one that comes while the rest is read on is raised. */
   #readerLeft(): void {
-    if (this.#child === undefined || this.#outcome.status !== undefined) return;
-    this.#outcome.hasBeenLeft = true;
-    this.#output.leave();
+    if (this.#child === undefined) return;
+    this.#output.readOn(() => {
+      if (this.#outcome.status === undefined) this.#outcome.reader = 'left';
+    });
   }
 
   #setRef(isRef: boolean): this {
@@ -251,4 +377,16 @@ export class PortDuplex extends Duplex {
     this.#child?.setRef(isRef);
     return this;
   }
+}
+
+/** A view that is no Uint8Array of this realm, as one; a string, and what is no chunk, as it is. */
+function asBytes(chunk: unknown): unknown {
+  if (typeof chunk === 'string' || chunk instanceof Uint8Array || !ArrayBuffer.isView(chunk)) return chunk;
+  return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+}
+
+/** For callbacks of a port that was destroyed without an error; Node's own code for it. */
+function destroyedError(): Error {
+  const sentence = 'the port was destroyed before its program had taken what was written';
+  return Object.assign(new Error(sentence), { code: 'ERR_STREAM_DESTROYED' });
 }

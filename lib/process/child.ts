@@ -75,6 +75,9 @@ export class Child implements LiveChild {
     this.command = command;
     this.killSignal = killSignal;
     this.stdin = piped?.stdin ?? child.stdin;
+    // Node would close it at the exit before anybody is told, and what the child left of its group would take that for
+    // the end of the input.
+    (child as { stdin: Writable | null }).stdin = null;
     this.stdout = piped?.stdout ?? child.stdout;
     this.stderr = piped?.stderr ?? child.stderr;
     trace.spawn({ command, pid });
@@ -84,7 +87,10 @@ export class Child implements LiveChild {
       this.status = { exitCode, signal, durationMs };
       this.#hasOrphans = killTree && this.#signalGroup(0);
       exitHook.delete(this);
-      if (piped) process.nextTick(() => piped.childExited());
+      process.nextTick(() => {
+        this.stdin?.destroy();
+        piped?.childExited();
+      });
       trace.exit({ command, pid, exitCode, signal, durationMs });
     });
     this.#awaitClose([child, piped?.stdin, piped?.stdout, piped?.stderr]);
@@ -139,10 +145,12 @@ export class Child implements LiveChild {
   }
 
   /**
-   * Closes our ends of stdin and stdout; descendants that hold the other ends no longer delay the close. stderr is let
-   * go by its own reader (StderrTail): the last words of a child are worth a short wait.
+   * Ends what the child left of its group, then closes our ends of stdin and stdout; descendants that hold the other ends
+   * no longer delay the close. stderr is closed by its own reader (StderrTail): the last words of a child are worth a
+   * short wait.
    */
   releasePipes(): void {
+    this.killOrphans();
     this.stdin?.destroy();
     this.stdout?.destroy();
   }

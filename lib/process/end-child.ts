@@ -4,7 +4,7 @@ import type { Child } from './child';
 
 /** One step, and how long the child is given before the next. */
 export interface Rung {
-  readonly step: 'close stdin' | 'release pipes' | 'give up' | NodeJS.Signals;
+  readonly step: 'release output' | 'give up' | NodeJS.Signals;
   readonly waitMs: number;
 }
 
@@ -12,21 +12,21 @@ export interface Rung {
 const GIVE_UP_AFTER_MS = 1000;
 
 /**
- * At once `killSignal` and the end of input, for the stream that was the child's life is gone; SIGKILL if need be. In this
- * order: a child must not take the end of an input that was cut off for the end of all of it.
+ * `killSignal`, SIGKILL after `forceKillAfterMs`, and no end of input on the way: a program takes that for "all is there"
+ * and commits, while this ladder is for input that was cut off. Its stdin stays open until it is gone.
  */
 export function ladder(killSignal: NodeJS.Signals, forceKillAfterMs: number): readonly Rung[] {
   return [
-    { step: killSignal, waitMs: 0 },
-    { step: 'close stdin', waitMs: forceKillAfterMs },
+    { step: killSignal, waitMs: forceKillAfterMs },
     { step: 'SIGKILL', waitMs: 0 },
-    { step: 'release pipes', waitMs: GIVE_UP_AFTER_MS },
+    { step: 'release output', waitMs: GIVE_UP_AFTER_MS },
     { step: 'give up', waitMs: 0 },
   ];
 }
 
 /**
- * Climbs until the child has exited, then releases our ends of its pipes.
+ * Climbs until the child has exited, then releases our ends of its pipes. Until then the child keeps this process alive,
+ * whatever was said before: somebody may wait for its end.
  * @param done called once: the child is closed, or even SIGKILL did not end it in time.
  */
 export function endChild(child: Child, rungs: readonly Rung[], done: () => void): void {
@@ -37,19 +37,19 @@ export function endChild(child: Child, rungs: readonly Rung[], done: () => void)
     if (!isDone) done();
     isDone = true;
   };
-  if (child.status !== undefined) child.killOrphans();
   if (child.isClosed) {
+    child.killOrphans();
     finish();
     return;
   }
   child.onClose(finish);
+  child.setRef(true);
   if (child.status !== undefined) {
     child.releasePipes();
     return;
   }
   child.onExit(() => {
     clearTimeout(timer);
-    child.killOrphans();
     child.releasePipes();
   });
   const climb = (index: number): void => {
@@ -58,18 +58,15 @@ export function endChild(child: Child, rungs: readonly Rung[], done: () => void)
     trace.end({ command: child.command, pid: child.pid, step: rung.step });
     take(rung.step, child, finish);
     if (rung.waitMs === 0) climb(index + 1);
-    else timer = setTimeout(climb, rung.waitMs, index + 1).unref();
+    else timer = setTimeout(climb, rung.waitMs, index + 1);
   };
   climb(0);
 }
 
 function take(step: Rung['step'], child: Child, giveUp: () => void): void {
   switch (step) {
-    case 'close stdin':
-      child.stdin?.destroy();
-      break;
-    case 'release pipes':
-      child.releasePipes();
+    case 'release output':
+      child.stdout?.destroy();
       break;
     case 'give up':
       child.setRef(false);

@@ -13,6 +13,9 @@ import type { ChildSpec } from './child-spec';
 /** Linux reads at most this much of a `#!` line (BINPRM_BUF_SIZE). */
 const SHEBANG_BYTES = 256;
 
+/** For `new PortDuplex('gzip -d')`. The arguments are not repeated: secrets live there. */
+const ARGUMENTS_HINT = "if it is followed by arguments, they go into the second parameter, as in ('gzip', ['-d'])";
+
 /** Never rejects: where nothing can be found out it says what the system says. */
 export async function explainSpawnFailure(spec: ChildSpec, cause: unknown): Promise<SpawnError> {
   const { code = '', errno = 0, message } = cause as NodeJS.ErrnoException;
@@ -64,6 +67,7 @@ async function blameProgram(spec: ChildSpec, code: string): Promise<string> {
   const file = await findProgram(spec);
   if (file === undefined) {
     if (code === 'EACCES') return 'a directory on the way to it may not be entered';
+    if (/\s/.test(spec.command)) return `there is no program of that name; ${ARGUMENTS_HINT}`;
     if (spec.command.includes('/')) return 'there is no such file';
     if (spec.env.PATH === undefined) return 'its environment has no PATH to find it on';
     return 'there is no program of that name on the PATH';

@@ -189,11 +189,19 @@ describe('PortDuplex: the ending', () => {
     await closed(port);
   });
 
-  it('does not keep its descriptors after it was read to the end, even if its stdin was never ended', async () => {
+  it('closes by itself when it was read to the end and nobody has written: nobody would end its stdin', async () => {
     const port = new PortDuplex(...sh('echo hi'));
     expect(await text(port)).to.equal('hi\n');
-    expect(port.closed).to.equal(false);
-    expect(port.destroyed).to.equal(false);
+    await closed(port);
+    expect([port.errored, port.writableFinished]).to.deep.equal([null, true]);
+  });
+
+  it('stays open for one that has written: a later write must not fail by its timing', async () => {
+    const port = new PortDuplex(...sh('read line; echo hi'));
+    port.write('a line\n');
+    expect(await text(port)).to.equal('hi\n');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([port.closed, port.destroyed]).to.deep.equal([false, false]);
     await new Promise((resolve) => port.write('nobody takes this', resolve));
     port.end();
     await closed(port);

@@ -1,6 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Child } from '../../lib/process/child';
@@ -40,12 +39,11 @@ async function ready(script: string, others?: Parameters<typeof shell>[1]): Prom
 const ignoresTerm = 'trap "" TERM; echo ready; exec sleep 30';
 
 describe('the ladder', () => {
-  it('is the signal and the end of input at once, SIGKILL after the time, our own pipe ends, and at last no more', () => {
+  it('is the signal, SIGKILL after the time, our end of stdout, and then nothing more; stdin stays open all the time', () => {
     expect(ladder('SIGINT', 300)).to.deep.equal([
-      { step: 'SIGINT', waitMs: 0 },
-      { step: 'close stdin', waitMs: 300 },
+      { step: 'SIGINT', waitMs: 300 },
       { step: 'SIGKILL', waitMs: 0 },
-      { step: 'release pipes', waitMs: 1000 },
+      { step: 'release output', waitMs: 1000 },
       { step: 'give up', waitMs: 0 },
     ]);
   });
@@ -55,27 +53,29 @@ describe('endChild', () => {
   it('goes no further than a child needs that obeys', async () => {
     const { child } = await ready('trap "exit 7" INT; echo ready; while :; do sleep 0.01; done');
     const { steps, ms } = await end(child, ladder('SIGINT', 5000));
-    expect(steps).to.deep.equal(['SIGINT', 'close stdin']);
+    expect(steps).to.deep.equal(['SIGINT']);
     expect(child.status).to.include({ exitCode: 7, signal: null });
     expect(ms).to.be.lessThan(1000);
   });
 
-  it('lets no child take the end of an input that was cut off for the end of all of it, 50 times', async () => {
-    const reader = '$SIG{TERM} = sub { exit 7 }; $| = 1; print "ready\\n"; <STDIN>; exit 0';
-    const run = async (): Promise<void> => {
-      const child = spawnChild('perl', ['-e', reader]);
-      await once(child.stdout as Readable, 'data');
-      await end(child, ladder('SIGTERM', 5000));
-      expect(child.status).to.include({ exitCode: 7 });
-    };
-    for (let round = 0; round < 5; round += 1) await Promise.all(Array.from({ length: 10 }, run));
+  it('keeps stdin open until the child is gone: one that waits for its end after SIGTERM never sees it', async () => {
+    const reader = '$SIG{TERM} = sub { print "asked\\n" }; $| = 1; print "ready\\n"; 1 while <STDIN>; exit 0';
+    const child = spawnChild('perl', ['-e', reader]);
+    await once(child.stdout!, 'data');
+    const { steps } = await end(child, ladder('SIGTERM', 200));
+    expect(steps).to.deep.equal(['SIGTERM', 'SIGKILL', 'release output']);
+    expect(child.status).to.include({ signal: 'SIGKILL' });
+    expect(child.stdin!.destroyed).to.equal(true);
   });
 
-  it('goes no further than the end of input with a ladder that waits there', async () => {
-    const child = spawnChild('cat');
-    const rungs: Rung[] = [{ step: 'close stdin', waitMs: 5000 }, ...ladder('SIGTERM', 5000)];
-    expect((await end(child, rungs)).steps).to.deep.equal(['close stdin']);
-    expect(child.status).to.include({ exitCode: 0, signal: null });
+  it('keeps a process with nothing else to do alive until the child is gone, also one that was unref’ed', async () => {
+    const child = spawnChild('sleep', ['30']);
+    const count = (): number => process.getActiveResourcesInfo().filter((type) => type === 'ProcessWrap').length;
+    child.setRef(false);
+    const before = count();
+    const ended = end(child, ladder('SIGTERM', 5000));
+    expect(count()).to.equal(before + 1);
+    await ended;
   });
 
   it('sends SIGKILL after forceKillAfterMs to a child that ignores SIGTERM', async () => {
@@ -84,7 +84,7 @@ describe('endChild', () => {
     // a timer of the same length, for a machine that is late itself
     const reference = delay(300).then(() => performance.now() - startedAt);
     const { steps, ms } = await end(child, ladder('SIGTERM', 300));
-    expect(steps).to.deep.equal(['SIGTERM', 'close stdin', 'SIGKILL', 'release pipes']);
+    expect(steps).to.deep.equal(['SIGTERM', 'SIGKILL', 'release output']);
     expect(child.status).to.include({ exitCode: null, signal: 'SIGKILL' });
     expect(ms).to.be.within(299, (await reference) + 100);
   });

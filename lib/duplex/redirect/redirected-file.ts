@@ -4,7 +4,7 @@
  */
 import { fstatSync, ReadStream, statSync, WriteStream, type BigIntStats } from 'node:fs';
 import { isatty } from 'node:tty';
-import { hasOneReader } from './neighbours';
+import { hasOneReader } from './piped-streams';
 
 /** What both kinds have, though the declarations do not say so. */
 interface FileStream {
@@ -50,17 +50,17 @@ function isPlain(stream: ReadStream | WriteStream, Class: { readonly prototype: 
 }
 
 /** A file that is piped into a port, which takes it when it is opened, before the stream has read of it. */
-export class FileSource {
+export class RedirectedFile {
   /** Whether it is still to be opened. */
   isPending = true;
   readonly #stream: ReadStream;
   #taken: { readonly fd: number; readonly file: BigIntStats } | undefined;
 
   /** @returns undefined for a stream that is read in the ordinary way */
-  static of(stream: unknown): FileSource | undefined {
+  static of(stream: unknown): RedirectedFile | undefined {
     if (!(stream instanceof ReadStream) || !isPlain(stream, ReadStream)) return undefined;
     const { end } = stream as unknown as { readonly end: number };
-    return stream.pending && end === Infinity && isUnread(stream) ? new FileSource(stream) : undefined;
+    return stream.pending && end === Infinity && isUnread(stream) ? new RedirectedFile(stream) : undefined;
   }
 
   private constructor(stream: ReadStream) {

@@ -1,7 +1,7 @@
 /** The streams that are piped into a port, and those that it is piped into. */
 import type { Duplex, Readable } from 'node:stream';
 
-export class Neighbours {
+export class PipedStreams {
   readonly sources = new Set<Readable>();
   readonly sinks = new Set<NodeJS.WritableStream>();
   readonly #port: Duplex;

@@ -1,19 +1,19 @@
 /**
- * Gives a port's child the descriptors of its neighbours, as a shell does for `<`, `>` and `|`, so that no byte passes
+ * Gives a port's child the descriptors of its piped, as a shell does for `<`, `>` and `|`, so that no byte passes
  * through this process: the file of an fs stream, or the stdin of the port that comes next.
  *
- * Who the neighbours are is known when the child is to be spawned; a file must be open by then, and the next port's child
+ * Who the piped are is known when the child is to be spawned; a file must be open by then, and the next port's child
  * running. So that is waited for, and until then the port asks whoever pipes into it to wait.
  */
 import type { Duplex, Writable } from 'node:stream';
-import type { ChildSpec } from '../process/child-spec';
-import { isSuccess, type ExitStatus } from '../process/exit-status';
-import { closeStdioPipes, takeStdioPipes, type StdioPipes } from '../process/stdio-pipes';
-import { trace } from '../trace';
-import type { ChildInput } from './child-input';
-import { descriptorOf, FileSource, isFileSink } from './file-neighbour';
-import type { Neighbours } from './neighbours';
-import type { PortDuplexSettings } from './port-duplex-options';
+import type { ChildSpec } from '../../process/child-spec';
+import { isSuccess, type ExitStatus } from '../../process/exit-status';
+import { closeStdioPipes, takeStdioPipes, type StdioPipes } from '../../process/stdio-pipes';
+import { trace } from '../../trace';
+import type { ChildInput } from '../child-input';
+import type { PipedStreams } from './piped-streams';
+import { descriptorOf, isFileSink, RedirectedFile } from './redirected-file';
+import type { PortDuplexSettings } from '../port-duplex-options';
 
 /** How a port's child comes by its stdin and stdout: by pipes of ours, or redirected. */
 export interface Wiring {
@@ -31,7 +31,7 @@ type SpawnChild = (spec: ChildSpec, pipes: StdioPipes | undefined) => void;
 interface WiredPort {
   readonly stream: Duplex;
   readonly settings: PortDuplexSettings;
-  readonly neighbours: Neighbours;
+  readonly piped: PipedStreams;
   readonly input: ChildInput;
   /** The wiring of another stream, where that is a port. */
   readonly wiringOf: (stream: unknown) => Wiring | undefined;
@@ -63,7 +63,7 @@ class Redirection implements Wiring {
   #spawn: SpawnChild | undefined;
   #pipes: StdioPipes | 'awaited' | undefined;
   #hasSpawned = false;
-  #source: FileSource | undefined;
+  #source: RedirectedFile | undefined;
   /** The port whose child reads what ours writes. */
   #reader: Redirection | undefined;
 
@@ -83,13 +83,13 @@ class Redirection implements Wiring {
   connect(spawn: SpawnChild): void {
     this.#spawn = spawn;
     this.#awaitPipes();
-    const { source } = this.#port.neighbours;
-    if (this.#mayBypass(source)) this.#source = FileSource.of(source);
+    const { source } = this.#port.piped;
+    if (this.#mayBypass(source)) this.#source = RedirectedFile.of(source);
     this.#source?.open(
       () => this.#mayBypass(source),
-      (isLastCall) => (isLastCall ? this.#go() : this.#goWhenReady()),
+      (isLastCall) => (isLastCall ? this.#spawnNow() : this.#spawnWhenReady()),
     );
-    this.#goWhenReady();
+    this.#spawnWhenReady();
   }
 
   /** A reader that has left is the reason for any failure, and nobody's business: it is told by its own port. */
@@ -101,9 +101,9 @@ class Redirection implements Wiring {
 
   /** Whether all that the child's stdin gets comes from that stream, and nobody counts it. */
   #mayBypass(source: unknown): boolean {
-    const { stream, settings, neighbours } = this.#port;
+    const { stream, settings, piped } = this.#port;
     const isUntouched = stream.writable && stream.writableLength === 0;
-    return isUntouched && settings.onInputClosed === 'discard' && neighbours.source === source;
+    return isUntouched && settings.onInputClosed === 'discard' && piped.source === source;
   }
 
   #awaitPipes(): void {
@@ -112,7 +112,7 @@ class Redirection implements Wiring {
     this.#pipes = 'awaited';
     takePipes(settings.child, (taken) => {
       this.#pipes = taken;
-      if (this.isWaiting) this.#goWhenReady();
+      if (this.isWaiting) this.#spawnWhenReady();
       else this.#dropPipes();
     });
     stream.once('close', () => this.#dropPipes());
@@ -131,22 +131,22 @@ class Redirection implements Wiring {
     return pipes;
   }
 
-  #goWhenReady(): void {
+  #spawnWhenReady(): void {
     if (!this.isWaiting || this.#source?.isPending || this.#pipes === 'awaited') return;
     const pending = this.#pendingSink();
     if (pending === undefined) {
-      this.#go();
+      this.#spawnNow();
       return;
     }
     const events = ['open', 'spawn', 'close'];
     const proceed = (): void => {
       for (const event of events) pending.removeListener(event, proceed);
-      this.#goWhenReady();
+      this.#spawnWhenReady();
     };
     for (const event of events) pending.once(event, proceed);
   }
 
-  #go(): void {
+  #spawnNow(): void {
     if (!this.isWaiting) return;
     const { settings, stream } = this.#port;
     const stdin = this.#source?.descriptor() ?? settings.child.stdin;
@@ -158,24 +158,24 @@ class Redirection implements Wiring {
   }
 
   #pendingSink(): NodeJS.WritableStream | undefined {
-    const { sink } = this.#port.neighbours;
+    const { sink } = this.#port.piped;
     if (isFileSink(sink)) return sink.pending ? sink : undefined;
     const next = this.#next();
     return next?.isStarting && next.#mayBypass(this.#port.stream) && !next.#waitsFor(this) ? sink : undefined;
   }
 
   #stdout(): ChildSpec['stdout'] {
-    const { settings, neighbours, stream } = this.#port;
+    const { settings, piped, stream } = this.#port;
     if (settings.child.stdout !== 'pipe') return settings.child.stdout;
     const next = this.#next();
-    const pipe = next === undefined ? undefined : next.#lend(stream);
+    const pipe = next === undefined ? undefined : next.#shareStdin(stream);
     if (pipe) this.#reader = next;
-    return pipe ?? descriptorOf(neighbours.sink) ?? 'pipe';
+    return pipe ?? descriptorOf(piped.sink) ?? 'pipe';
   }
 
   /** Our end of the child's stdin, for another child to write to. */
-  #lend(to: Duplex): Writable | undefined {
-    return this.#hasSpawned && this.#mayBypass(to) ? this.#port.input.lend() : undefined;
+  #shareStdin(to: Duplex): Writable | undefined {
+    return this.#hasSpawned && this.#mayBypass(to) ? this.#port.input.shareStdin() : undefined;
   }
 
   /** Ports may be piped in a ring. */
@@ -191,7 +191,7 @@ class Redirection implements Wiring {
 
   /** The redirection of the port that comes next, where it has one. */
   #next(): Redirection | undefined {
-    const next = this.#port.wiringOf(this.#port.neighbours.sink);
+    const next = this.#port.wiringOf(this.#port.piped.sink);
     return next instanceof Redirection ? next : undefined;
   }
 }

@@ -1,0 +1,34 @@
+/**
+ * The callbacks that a user gave to `write` and `end`. Each is called once, at the latest when the port closes: a stream
+ * that is destroyed forgets some. One that throws does not keep the stream from calling the others.
+ */
+import { throwLater } from '../user-code';
+import type { Callback } from './child-input';
+
+export class WriteCallbacks {
+  readonly #pending = new Set<Callback>();
+
+  /** What is to be given to the stream in place of the callback. */
+  guard(callback: Callback): Callback {
+    const once: Callback = (error) => {
+      if (!this.#pending.delete(once)) return;
+      try {
+        callback(error);
+      } catch (thrown) {
+        throwLater(thrown);
+      }
+    };
+    this.#pending.add(once);
+    return once;
+  }
+
+  /** The stream has refused the call by a throw, which says it all. */
+  forget(once: Callback | undefined): void {
+    if (once) this.#pending.delete(once);
+  }
+
+  /** Calls all that are left. */
+  fail(error: Error): void {
+    for (const once of [...this.#pending]) once(error);
+  }
+}
