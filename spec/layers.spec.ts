@@ -10,7 +10,18 @@ const lib = path.join(__dirname, '..', 'lib');
 const maxLines = 480;
 
 // A room is a folder of lib, or a file that lies in lib itself. What a room may see besides its own files:
-const leaves = ['abort', 'batch-sender', 'broken-pipe', 'errors', 'fifo', 'in-order', 'options', 'trace', 'streams', 'user-code'];
+const leaves = [
+  'abort',
+  'batch-sender',
+  'broken-pipe',
+  'errors',
+  'fifo',
+  'in-order',
+  'options',
+  'trace',
+  'streams',
+  'user-code',
+];
 const sees: Record<string, string[]> = {
   index: ['port', 'duplex', 'framing', 'process', 'child', ...leaves],
   port: ['duplex', 'framing', 'process', ...leaves],
