@@ -33,6 +33,8 @@ describe('the README’s table of outcomes', () => {
   it('says what execa’s option `buffer: false` changes', () => {
     const [stderr, stdout] = bufferRows.map((title) => measured[withoutBuffer]?.[title]);
     expect(rows.slice(-2).map(([title]) => title)).to.deep.equal(bufferRows);
-    expect(page('README.md').text).to.include(`\`buffer: false\` changes the last two rows: "${stderr}" and "${stdout}".`);
+    expect(page('README.md').text).to.include(
+      `\`buffer: false\` changes the last two rows: "${stderr}" and "${stdout}".`,
+    );
   });
 });

@@ -14,11 +14,14 @@ export interface RestartOptions {
   readonly restart: 'permanent' | 'transient' | 'temporary';
   /** More crashes than this within `withinMs`, with no reply between them, break the port. Default 5. */
   readonly maxRestarts: number;
-  /** Default 30 s. */
+  /** The period, in milliseconds, in which more than `maxRestarts` crashes break the port. Default 30 000. */
   readonly withinMs: number;
-  /** The delay before a restart doubles from `minMs` to `maxMs`, and is drawn between 0 and that. Default 100 and 30 000. */
+  /**
+   * The longest wait before a restart doubles from `minMs` to `maxMs`; the wait is drawn between 0 and that. Default
+   * `{ minMs: 100, maxMs: 30_000 }`.
+   */
   readonly backoff: { readonly minMs: number; readonly maxMs: number };
-  /** A child that lived so long is restarted at once. Default 1 s. */
+  /** A child that lived for this many milliseconds, or has answered, is replaced at once. Default 1000. */
   readonly minUptimeMs: number;
 }
 
