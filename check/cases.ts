@@ -1,10 +1,9 @@
 /** What a program is put through. Each case has a run of the program to itself. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { encodeFrame } from '../lib/index';
-import { Conversation, type Program } from './conversation';
-import { echo, ending, judge, patterned, type Exchange, type Suspicion } from './exchange';
-import { whySilent } from './experiments';
+import { Conversation, type Exchange, type Program, timingOf } from './conversation';
+import { echo, ending, judge, patterned, type Suspicion } from './exchange';
+import { whetherItSpeaksFirst, whetherItStays, whySilent } from './experiments';
 import { count, finding, type Diagnosis, type Finding, shownBytes } from './findings';
 
 /** What a case is done with. */
@@ -31,9 +30,6 @@ export interface Case {
 const KIB = 1024;
 const BORDERS = [1, 127, 128, 255, 256, 4095, 4096, 4097, 8192, 32767, 32768, 65535, 65536, 65537, 131_072, 1024 * KIB];
 const LARGE_BYTES = 8 * KIB * KIB;
-const DRIP_MS = 2;
-/** Inside the length, and inside the message. */
-const LONG_DRIP_MS = 100;
 /** What one reply does not tell enough about. */
 const UNCLEAR: readonly Diagnosis[] = ['silent', 'short-read', 'wrong-reply'];
 
@@ -49,7 +45,7 @@ async function exchange(
   exchanges: readonly Exchange[],
   sent: string,
   suspicion: Suspicion,
-  send = (run: Conversation): unknown => run.send(...exchanges.map(({ request }) => request)),
+  send = (run: Conversation): unknown => run.send(...exchanges),
 ): Promise<Outcome> {
   await using run = new Conversation(program);
   await send(run);
@@ -62,25 +58,35 @@ async function noMessage({ program }: Subject): Promise<Outcome> {
   await using run = new Conversation(program);
   run.endInput();
   const sent = 'no message, and the end of the input';
-  const status = await run.awaitExit();
+  // Whatever it prints, on and on, it has no longer than that.
+  const status = await run.awaitExit(program.timeoutMs, program.timeoutMs);
   const came = [...(run.bytes.length > 0 ? [shownBytes(run.bytes)] : []), ...ending(run)].join(', then ') || 'nothing';
-  if (run.bytes.length > 0) return finding('print-on-stdout', sent, came);
+  if (run.bytes.length > 0) return finding(run.replies.length > 0 ? 'speaks-first' : 'print-on-stdout', sent, came);
   if (status === undefined) return finding('no-exit', sent, `no exit in ${program.timeoutMs} ms`);
-  return status.exitCode === 0 ? 'no byte, exit code 0' : finding('fails-at-end', sent, came);
+  if (status.exitCode === 0) return 'no byte, exit code 0';
+  return finding((await whetherItStays(program)) ? 'fails-at-end' : 'does-not-start', sent, came);
 }
 
 async function oneMessage(subject: Subject): Promise<Outcome> {
   const { program } = subject;
   const [first] = take(subject, 1) as [Exchange];
-  const sent = shownBytes(encodeFrame(first.request, { packet: program.packet }));
+  const sent = shownBytes(program.wire.frame(first.request));
   await using run = new Conversation(program);
-  run.send(first.request);
+  run.send(first);
   await run.awaitReplies(1);
+  // A message that is no reply may stand in front of the reply, or behind it.
+  await run.awaitBytes(timingOf(program).extraMs);
   const verdict = judge(program, run, [first], sent, { missing: 'silent' });
   if (verdict === undefined) return 'the reply';
+  const isBehindOther = run.replies.some((reply, n) => n > 0 && first.expected?.equals(reply) === true);
+  if (isBehindOther && verdict.diagnosis !== 'extra-reply') {
+    const found = await whetherItSpeaksFirst(program);
+    const came = found === undefined ? verdict.came : `${verdict.came}; ${found.evidence}`;
+    return finding(found?.diagnosis ?? 'stray-frame', sent, came);
+  }
   if (!UNCLEAR.includes(verdict.diagnosis)) return verdict;
   const came = run.bytes.length > 0 ? verdict.came : `nothing in ${program.timeoutMs} ms`;
-  const found = await whySilent(program, first.request, first.expected);
+  const found = await whySilent(program, first);
   if (found === undefined) return finding(verdict.diagnosis, sent, came);
   return finding(found.diagnosis, sent, `${came}; ${found.evidence}`);
 }
@@ -90,25 +96,29 @@ async function oneAfterAnother(subject: Subject): Promise<Outcome> {
   const sent = '5 messages, each after the reply to the one before';
   const suspicion = { missing: 'stops-after-first', ended: 'stops-after-first' } as const;
   return exchange(subject, exchanges, sent, suspicion, async (run) => {
-    for (const [n, { request }] of exchanges.entries()) {
-      run.send(request);
+    for (const [n, one] of exchanges.entries()) {
+      run.send(one);
       if (!(await run.awaitReplies(n + 1))) return;
     }
   });
 }
 
 async function byteByByte(subject: Subject): Promise<Outcome> {
-  const { packet } = subject.program;
+  const { wire } = subject.program;
+  const { dripMs, longDripMs } = timingOf(subject.program);
   const exchanges = take(subject, 2) as [Exchange, Exchange];
   const [first, second] = exchanges;
   const suspicion = { missing: 'short-read', ended: 'short-read', isSure: true } as const;
   return exchange(subject, exchanges, 'a message a byte at a time, after a whole one', suspicion, async (run) => {
     // A program that is still coming up would find all bytes together.
-    run.send(first.request);
+    run.send(first);
     await run.awaitReplies(1);
-    for (const [at, byte] of encodeFrame(second.request, { packet }).entries()) {
+    run.expect(second);
+    const frame = wire.frame(second.request);
+    const header = frame.length - second.request.length;
+    for (const [at, byte] of frame.entries()) {
       run.sendBytes(Buffer.of(byte));
-      await delay(at === 0 || at === packet ? LONG_DRIP_MS : DRIP_MS);
+      await delay(at === 0 || at === header ? longDripMs : dripMs);
     }
   });
 }
@@ -123,7 +133,7 @@ async function pipelined(subject: Subject): Promise<Outcome> {
   const sent = '100 messages, one write each, without waiting for replies';
   const suspicion = { missing: 'one-read-one-message', ended: 'one-read-one-message' } as const;
   return exchange(subject, exchanges, sent, suspicion, (run) => {
-    for (const { request } of exchanges) run.send(request);
+    for (const one of exchanges) run.send(one);
   });
 }
 
@@ -138,7 +148,7 @@ async function emptyMessage(subject: Subject): Promise<Outcome> {
 }
 
 async function everyByte(subject: Subject): Promise<Outcome> {
-  const every = patterned(Math.min(256, 256 ** subject.program.packet - 1));
+  const every = patterned(Math.min(256, subject.program.wire.mostBytes));
   return exchange(subject, [echo(every)], 'a message with every value of a byte', { missing: 'text-mode' });
 }
 
@@ -146,13 +156,14 @@ async function sizes(subject: Subject): Promise<Outcome> {
   const { program } = subject;
   await using run = new Conversation(program);
   const done: Exchange[] = [];
-  const borders = BORDERS.filter((bytes) => bytes < 256 ** program.packet);
+  const { lengthBytes = 0, mostBytes } = program.wire;
+  const borders = BORDERS.filter((bytes) => bytes <= mostBytes);
   for (const bytes of borders) {
     const next = echo(patterned(bytes));
     done.push(next);
-    run.send(next.request);
+    run.send(next);
     await run.awaitReplies(done.length);
-    const isSignBit = bytes === 2 ** (8 * program.packet - 1);
+    const isSignBit = bytes === 2 ** (8 * lengthBytes - 1);
     const missing = isSignBit ? 'signed-length' : 'size-limit';
     const sent = `a message of ${count(bytes, 'byte')}, after smaller ones`;
     const wrong = judge(program, run, done, sent, { missing, ended: missing });
@@ -165,7 +176,7 @@ async function largeMessage(subject: Subject): Promise<Outcome> {
   const { program } = subject;
   await using run = new Conversation(program);
   const large = echo(patterned(LARGE_BYTES));
-  run.send(large.request);
+  run.send(large);
   await run.awaitReplies(1);
   const sent = 'a message of 8 MiB';
   const verdict = judge(program, run, [large], sent, { missing: 'size-limit', ended: 'size-limit' });
@@ -186,7 +197,7 @@ async function endOfInput(subject: Subject): Promise<Outcome> {
   const { program } = subject;
   await using run = new Conversation(program);
   const exchanges = take(subject, 3);
-  run.send(...exchanges.map(({ request }) => request));
+  run.send(...exchanges);
   run.endInput();
   const sent = '3 messages, and right behind them the end of the input';
   const status = await run.awaitExit();
@@ -202,7 +213,7 @@ async function noise(subject: Subject): Promise<Outcome> {
   const { program } = subject;
   await using run = new Conversation(program);
   const [one] = take(subject, 1) as [Exchange];
-  run.send(one.request);
+  run.send(one);
   await run.awaitReplies(1);
   run.endInput();
   await run.awaitExit();
@@ -223,7 +234,7 @@ export const CASES: readonly Case[] = [
   {
     name: 'a large message',
     needsEcho: true,
-    leftOut: ({ packet }) => (packet < 4 ? `{packet, ${packet}} has none` : undefined),
+    leftOut: ({ wire }) => (wire.mostBytes < LARGE_BYTES ? `${wire.name} has none` : undefined),
     run: largeMessage,
   },
   { name: 'the end of the input', run: endOfInput },

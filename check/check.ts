@@ -1,8 +1,7 @@
 /** A program through all cases, one after the other. */
 import { CASES, type Case, type Subject } from './cases';
-import type { Exchange } from './exchange';
+import type { Exchange, Program } from './conversation';
 import { echo } from './exchange';
-import type { Program } from './conversation';
 import type { Finding } from './findings';
 
 export type Row =
@@ -29,7 +28,7 @@ export async function check(program: Program, { pairs, onRow }: CheckOptions = {
       hopeless === undefined
         ? (leftOut(one, program, pairs !== undefined) ?? (await run(one, subject)))
         : notRun(one, hopeless);
-    if (one.isFirst && row.result === 'failed') hopeless = one.name;
+    if (row.result === 'failed' && (one.isFirst === true || row.diagnosis === 'does-not-start')) hopeless ??= one.name;
     rows.push(row);
     onRow?.(row);
   }

@@ -1,21 +1,53 @@
 /** One run of the program under check: what is sent to it, and all that can be seen of it. */
-import { encodeFrame, type ExitStatus, type FrameFormat, FrameParser, PortDuplex, RexPortError } from '../lib/index';
+import { type ExitStatus, PortDuplex, RexPortError } from '../lib/index';
+import type { Wire } from './wire';
+
+/** How long things take, in milliseconds. */
+export interface Timing {
+  /** The longest silence of a program in an experiment, which is to find out why it does not answer. */
+  readonly experimentMs: number;
+  /** Between two bytes of a message that is sent a byte at a time, */
+  readonly dripMs: number;
+  /** and inside the length, and inside the message. */
+  readonly longDripMs: number;
+  /** How long more bytes than were asked for are waited for. */
+  readonly extraMs: number;
+}
+
+const TIMING: Timing = { experimentMs: 2000, dripMs: 2, longDripMs: 100, extraMs: 50 };
 
 export interface Program {
   readonly command: string;
   readonly args: readonly string[];
-  readonly packet: 1 | 2 | 4;
-  /** The longest silence that is borne, in milliseconds. */
+  readonly wire: Wire;
+  /** The longest silence that is waited for, in milliseconds. */
   readonly timeoutMs: number;
+  readonly timing?: Partial<Timing> | undefined;
 }
 
-/** Those whose lengths all have as many bytes. */
-export type FixedFormat = FrameFormat & { readonly prefix?: 1 | 2 | 3 | 4 | 8 };
+export function timingOf({ timing }: Program): Timing {
+  return { ...TIMING, ...timing };
+}
+
+/** What is sent, and what should come back. */
+export interface Exchange {
+  readonly request: Buffer;
+  /** undefined: any one message. */
+  readonly expected: Buffer | undefined;
+}
 
 /** The program could not be started: nothing was checked. */
 export class NotStartedError extends Error {}
 
 const STEP_MS = 50;
+/** A program that is never silent is waited for so many times the longest silence. */
+const MOST_SILENCES = 4;
+const MIB = 1024 * 1024;
+/** What a program may send on top of what it should. */
+const EXTRA_BYTES = MIB;
+/** What a reply may have that nobody has described. */
+const UNKNOWN_REPLY_BYTES = 16 * MIB;
+const STDERR_CHARACTERS = 4096;
 
 export class Conversation {
   /** What came in whole frames. */
@@ -23,13 +55,16 @@ export class Conversation {
   /** How it ended; undefined while it runs. */
   status: ExitStatus | undefined;
   stderr = '';
+  /** It sent far more than it should, and nothing more is taken. */
+  isFlooding = false;
 
   readonly #program: Program;
-  readonly #format: FixedFormat;
-  readonly #prefixBytes: number;
+  readonly #wire: Wire;
   readonly #port: PortDuplex;
-  readonly #parser: FrameParser;
+  readonly #reader: ReturnType<Wire['reader']>;
   readonly #chunks: Buffer[] = [];
+  #bytesTaken = 0;
+  #mostBytes = EXTRA_BYTES;
   /** Where the replies so far end. */
   #repliesEnd = 0;
   #isUnreadable = false;
@@ -38,14 +73,13 @@ export class Conversation {
   #notStarted: Error | undefined;
   #wake: (() => void) | undefined;
 
-  constructor(program: Program, format: FixedFormat = { packet: program.packet }) {
+  constructor(program: Program, wire = program.wire) {
     this.#program = program;
-    this.#format = format;
-    this.#prefixBytes = format.packet ?? format.prefix ?? 4;
-    this.#parser = new FrameParser({ ...format, copy: true });
+    this.#wire = wire;
+    this.#reader = wire.reader();
     const port = new PortDuplex(program.command, program.args, { forceKillAfterMs: 1000 });
     this.#port = port;
-    port.stderr?.on('data', (chunk: Buffer) => (this.stderr = (this.stderr + String(chunk)).slice(-4096)));
+    port.stderr?.on('data', (chunk: Buffer) => (this.stderr = (this.stderr + String(chunk)).slice(-STDERR_CHARACTERS)));
     port.on('data', (chunk: Buffer) => this.#take(chunk));
     port.once('exit', (exitCode: number | null, signal: NodeJS.Signals | null) => {
       this.status = { exitCode, signal, durationMs: 0 };
@@ -80,8 +114,17 @@ export class Conversation {
     this.#port.write(bytes);
   }
 
-  send(...messages: readonly Buffer[]): void {
-    this.sendBytes(Buffer.concat(messages.map((message) => encodeFrame(message, this.#format))));
+  /** Sends the requests in one write. */
+  send(...exchanges: readonly Exchange[]): void {
+    this.expect(...exchanges);
+    this.sendBytes(Buffer.concat(exchanges.map(({ request }) => this.#wire.frame(request))));
+  }
+
+  /** Makes room for the replies to requests that are sent as bytes. */
+  expect(...exchanges: readonly Exchange[]): void {
+    for (const { request, expected } of exchanges) {
+      this.#mostBytes += expected === undefined ? UNKNOWN_REPLY_BYTES : request.length + expected.length;
+    }
   }
 
   endInput(): void {
@@ -102,8 +145,8 @@ export class Conversation {
   }
 
   /** Waits for the end of the program, all that it printed included. */
-  async awaitExit(): Promise<ExitStatus | undefined> {
-    await this.#await(() => false);
+  async awaitExit(silenceMs?: number, mostMs?: number): Promise<ExitStatus | undefined> {
+    await this.#await(() => false, silenceMs, mostMs);
     return this.#isOver ? this.status : undefined;
   }
 
@@ -116,19 +159,20 @@ export class Conversation {
     return this.#port.bytesRead ?? 0;
   }
 
-  /** Silence is counted in steps, not by the clock: where this process is held up, the program is not to blame. */
-  async #await(isThere: () => boolean, silenceMs = this.#program.timeoutMs): Promise<void> {
+  /** Time is counted in steps, not by the clock: where this process is held up, the program is not to blame. */
+  async #await(
+    isThere: () => boolean,
+    silenceMs = this.#program.timeoutMs,
+    mostMs = MOST_SILENCES * silenceMs,
+  ): Promise<void> {
     const stepMs = Math.min(silenceMs, STEP_MS);
     let moved = -1;
     let silentMs = 0;
-    while (!isThere() && !this.#isOver && silentMs < silenceMs) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, stepMs);
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+    let ms = 0;
+    while (!isThere() && !this.#isOver && !this.isFlooding && silentMs < silenceMs && ms < mostMs) {
+      const began = performance.now();
+      await this.#step(stepMs);
+      ms += Math.min(performance.now() - began, stepMs);
       const now = this.#bytesRead + (this.#port.bytesWritten ?? 0);
       silentMs = now === moved ? silentMs + stepMs : 0;
       moved = now;
@@ -136,19 +180,37 @@ export class Conversation {
     if (this.#notStarted !== undefined) throw new NotStartedError(this.#notStarted.message);
   }
 
+  /** Waits so long, or until something has come. */
+  async #step(stepMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, stepMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   #take(chunk: Buffer): void {
     this.#chunks.push(chunk);
-    if (!this.#isUnreadable) {
-      try {
-        this.#parser.write(chunk);
-        for (let message = this.#parser.next(); message !== undefined; message = this.#parser.next()) {
-          this.replies.push(message);
-          this.#repliesEnd += this.#prefixBytes + message.length;
-        }
-      } catch {
-        this.#isUnreadable = true;
-      }
+    this.#bytesTaken += chunk.length;
+    if (!this.#isUnreadable) this.#read(chunk);
+    if (this.#bytesTaken > this.#mostBytes) {
+      this.isFlooding = true;
+      this.#port.pause();
     }
     this.#wake?.();
+  }
+
+  #read(chunk: Buffer): void {
+    try {
+      this.#reader.write(chunk);
+      for (let message = this.#reader.next(); message !== undefined; message = this.#reader.next()) {
+        this.replies.push(message);
+        this.#repliesEnd += this.#wire.frame(message).length;
+      }
+    } catch {
+      this.#isUnreadable = true;
+    }
   }
 }

@@ -1,13 +1,7 @@
 /** Requests and the replies that they should have, and the verdict on those that came. */
-import type { Conversation, Program } from './conversation';
+import type { Conversation, Exchange, Program } from './conversation';
 import { count, finding, type Diagnosis, type Finding, shownBytes } from './findings';
 import { read } from './reading';
-
-export interface Exchange {
-  readonly request: Buffer;
-  /** undefined: any one message. */
-  readonly expected: Buffer | undefined;
-}
 
 export function echo(message: Buffer | string): Exchange {
   const request = Buffer.from(message);
@@ -31,9 +25,9 @@ export interface Suspicion {
   readonly isSure?: boolean;
 }
 
-/** @returns undefined when each request has its reply, and nothing came besides */
+/** @returns undefined when each request has its reply, and nothing else came */
 export function judge(
-  { packet }: Program,
+  { wire }: Program,
   run: Conversation,
   exchanges: readonly Exchange[],
   sent: string,
@@ -46,7 +40,7 @@ export function judge(
   const isAllRight = wrong === -1;
   if (isAllRight && replies.length === exchanges.length && run.rest.length === 0) return undefined;
   const good = isAllRight ? exchanges.length : wrong;
-  const before = replies.slice(0, good).reduce((sum, reply) => sum + packet + reply.length, 0);
+  const before = replies.slice(0, good).reduce((sum, reply) => sum + wire.frame(reply).length, 0);
   const bytes = run.bytes.subarray(before);
   const came = [
     ...(good > 0 ? [count(good, 'right reply', 'right replies')] : []),
@@ -62,14 +56,15 @@ export function judge(
       ? isTextual(bytes)
         ? 'print-on-stdout'
         : undefined
-      : read(bytes, expected, packet);
+      : read(bytes, expected, wire);
   const guess = run.status === undefined ? missing : ended;
   const isTold = told !== undefined && (!isSure || told === 'print-on-stdout' || told === 'out-of-order');
   return finding(isTold ? told : guess, sent, came);
 }
 
-/** How the program ended, with its last words, in a list; empty while it runs. */
-export function ending({ status, stderr }: Conversation): string[] {
+/** How the program ended, with its last words, in a list; empty while it runs and says what it should. */
+export function ending({ status, stderr, isFlooding }: Conversation): string[] {
+  if (isFlooding) return ['more without end'];
   if (status === undefined) return [];
   const said = stderr.trim().split('\n').at(-1) ?? '';
   const how = status.signal === null ? `exit code ${status.exitCode}` : `an end by ${status.signal}`;

@@ -1,111 +1,132 @@
-/** What can be wrong with a program, what that means, and how to mend it. */
+/** What can be wrong with a program, what that means, and how to fix it. */
 
 interface Advice {
   readonly means: string;
-  readonly mend: string;
+  readonly fix: string;
 }
 
 const ADVICE = {
   'no-flush': {
     means: 'the reply stays in the output buffer of the program, which writes only when that is full, or at its end',
-    mend: 'flush after each reply: Python flush(), Perl $| = 1, Ruby sync = true, C fflush(), Java flush(); or run it by stdbuf -o0',
+    fix: 'flush after each reply: Python flush(), Perl $| = 1, Ruby sync = true, C fflush(), Java flush(); or run it by stdbuf -o0',
   },
   'print-on-stdout': {
     means: 'the program prints on stdout, and the print is read as a frame',
-    mend: 'print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
+    fix: 'print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
   },
   'short-read': {
     means: 'the program takes what one read gives for all that it asked for; a pipe gives what it has',
-    mend: 'read in a loop until all bytes are there: 4 of the header, then as many as it says',
+    fix: 'read in a loop until all bytes are there: 4 of the header, then as many as it says',
   },
   'one-read-one-message': {
     means: 'the program takes what one read gives for one message; a pipe delivers several together',
-    mend: 'read as many bytes as the length says, and leave the rest for the next read',
+    fix: 'read as many bytes as the length says, and leave the rest for the next read',
   },
   'little-endian': {
     means: 'the program has the bytes of the length the wrong way round: little-endian, as the machine is',
-    mend: 'use network order: Python ">I", Perl "N", Ruby "N", C ntohl() and htonl(), Node readUInt32BE()',
+    fix: 'use network order: Python ">I", Perl "N", Ruby "N", C ntohl() and htonl(), Node readUInt32BE()',
+  },
+  'big-endian': {
+    means: 'the program has the bytes of the length in network order: big-endian, as Erlang and Java have them',
+    fix: 'leave out --endian little, or write the length as the host does: little-endian',
   },
   'length-counts-prefix': {
     means: 'in the program the length counts its own bytes too',
-    mend: 'let the length be that of the message alone',
+    fix: 'let the length be that of the message alone; or, where the host does so too, say --length-includes-prefix',
+  },
+  'length-counts-message-only': {
+    means: 'in the program the length is that of the message alone',
+    fix: 'leave out --length-includes-prefix, or let the length count its own bytes too',
+  },
+  'speaks-first': {
+    means:
+      'the program sends a message before it was asked; the first request would get it, and each one the reply before',
+    fix: 'send nothing but replies; what a program says at its start belongs on stderr',
+  },
+  'stray-frame': {
+    means: 'the program sends a message that is no reply in front of the reply; the request would get it',
+    fix: 'send one message for each request and nothing else; a log, or a state of progress, belongs on stderr',
+  },
+  'does-not-start': {
+    means: 'the program ends by itself, though its input is open and nothing was asked: it does not come up',
+    fix: 'see what it says on stderr, and run it by hand: a path, an argument or a module may be missing',
   },
   'wrong-length': {
     means: 'the length in front of the reply is not the number of bytes that follow',
-    mend: 'take the length of the encoded bytes, of exactly what is written: no characters, no newline or NUL besides',
+    fix: 'take the length of the encoded bytes, of exactly what is written: no characters, no newline or NUL behind them',
   },
   'reads-too-much': {
     means: 'the program waits for more bytes than the length says',
-    mend: 'read exactly as many bytes as the length says, which does not count itself',
+    fix: 'read exactly as many bytes as the length says, which does not count itself',
   },
   'no-prefix': {
     means: 'the program answers without a length',
-    mend: 'write the number of bytes first, then the bytes',
+    fix: 'write the number of bytes first, then the bytes',
   },
   'other-packet': {
     means: 'the program speaks the protocol with a length of another width',
-    mend: 'say --packet with that width, or change the program',
+    fix: 'say --packet or --prefix with that width, or change the program',
   },
   'line-based': {
     means: 'the program reads lines, not frames',
-    mend: 'read 4 bytes of length, then as many bytes as it says',
+    fix: 'read 4 bytes of length, then as many bytes as it says',
   },
   'text-mode': {
     means: 'the program treats the bytes as text: it decodes them, or translates newlines',
-    mend: 'read and write bytes: Python sys.stdin.buffer, Perl binmode, Ruby binmode, Node Buffers; decode only what is text',
+    fix: 'read and write bytes: Python sys.stdin.buffer, Perl binmode, Ruby binmode, Node Buffers; decode only what is text',
   },
   'adds-newline': {
     means: 'the reply has a newline at its end that was not in the request',
-    mend: 'write the bytes, do not print a line: Python write(), Ruby write, Perl print without \\n, Java write()',
+    fix: 'write the bytes, do not print a line: Python write(), Ruby write, Perl print without \\n, Java write()',
   },
   'stops-after-first': {
     means: 'the program answers once and takes no second message',
-    mend: 'loop: read, answer, flush, until the input ends',
+    fix: 'loop: read, answer, flush, until the input ends',
   },
   'out-of-order': {
     means: 'the replies do not come in the order of the requests, and nothing else tells which belongs to which',
-    mend: 'answer in the order of the requests, whichever is done first',
+    fix: 'answer in the order of the requests, whichever is done first',
   },
   'empty-message': {
     means: 'the program does not take a message of no bytes for a message; often for the end of the input',
-    mend: 'a length of 0 is a message: answer it; the input ends when no byte of a header comes',
+    fix: 'a length of 0 is a message: answer it; the input ends when no byte of a header comes',
   },
   'signed-length': {
     means: 'the program reads the length as a signed number',
-    mend: 'read it unsigned: Python signed=False, Perl "n" or "N", C unsigned char and uint32_t, Java & 0xff',
+    fix: 'read it unsigned: Python signed=False, Perl "n" or "N", C unsigned char and uint32_t, Java & 0xff',
   },
   'size-limit': {
-    means: 'the program does not bear messages of this size, though smaller ones work',
-    mend: 'take memory for as many bytes as the length says, not a buffer of one size; read and write in loops',
+    means: 'the program cannot take messages of this size, though smaller ones work',
+    fix: 'take memory for as many bytes as the length says, not a buffer of one size; read and write in loops',
   },
   'no-exit': {
     means: 'the program goes on after the end of its input; a host that was killed would leave it behind',
-    mend: 'exit when a read gives no bytes where a frame would begin; let nothing else keep the program then',
+    fix: 'exit when a read gives no bytes where a frame would begin; let nothing else keep the program then',
   },
   'fails-at-end': {
     means: 'the program takes the end of its input for a failure',
-    mend: 'exit with code 0 when a read gives no bytes where a frame would begin',
+    fix: 'exit with code 0 when a read gives no bytes where a frame would begin',
   },
   'drops-at-end': {
     means: 'the program leaves at the end of its input before it has answered all that came before',
-    mend: 'answer every message that has come whole, then exit',
+    fix: 'answer every message that has come whole, then exit',
   },
   exits: {
     means: 'the program ends instead of answering',
-    mend: 'see what it says on stderr, and run it by hand',
+    fix: 'see what it says on stderr, and run it by hand',
   },
   silent: {
     means:
       'the program does not answer: it may not read frames, may wait for something else, or need longer than --timeout',
-    mend: 'let it write to stderr what it has read; read 4 bytes of length, then as many bytes as it says',
+    fix: 'let it write to stderr what it has read; read 4 bytes of length, then as many bytes as it says',
   },
   'wrong-reply': {
     means: 'a reply came, and it is not the one that was expected',
-    mend: 'a program that is no echo is checked with pairs of --request and --expect',
+    fix: 'a program that is no echo is checked with pairs of --request and --expect',
   },
   'extra-reply': {
     means: 'the program sends more than one reply to a message; the next request would get it',
-    mend: 'answer each message once, also when there is nothing to say: with an empty message',
+    fix: 'answer each message once, also when there is nothing to say: with an empty message',
   },
 } as const satisfies Record<string, Advice>;
 

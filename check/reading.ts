@@ -1,14 +1,22 @@
 /** What the bytes of a wrong reply tell. */
 import { encodeFrame } from '../lib/index';
 import type { Diagnosis } from './findings';
+import { formatOf, type Length, lengthOf, type Wire } from './wire';
 
-/** The reply as it would be with a length of so many bytes, of another value. */
-function framed(message: Buffer, width: number, length: number, endian: 'BE' | 'LE' = 'BE'): Buffer | undefined {
-  if (length < 0 || length >= 256 ** width) return undefined;
-  const prefix = Buffer.alloc(width);
-  if (endian === 'BE') prefix.writeUIntBE(length, 0, width);
-  else prefix.writeUIntLE(length, 0, width);
-  return Buffer.concat([prefix, message]);
+/** The reply as it would be with a length of that form; undefined where it has no room for that. */
+function framed(message: Buffer, length: Length): Buffer | undefined {
+  try {
+    return encodeFrame(message, formatOf(length));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same with a length that says another number. */
+function misframed(message: Buffer, wire: Wire, messageBytes: number): Buffer | undefined {
+  if (messageBytes < 0 || messageBytes > wire.mostBytes) return undefined;
+  const other = wire.frame(Buffer.alloc(messageBytes));
+  return Buffer.concat([other.subarray(0, other.length - messageBytes), message]);
 }
 
 /**
@@ -16,43 +24,71 @@ function framed(message: Buffer, width: number, length: number, endian: 'BE' | '
  * @param expected the reply, without its length
  * @returns undefined where they tell nothing
  */
-export function read(bytes: Buffer, expected: Buffer, packet: 1 | 2 | 4): Diagnosis | undefined {
+export function read(bytes: Buffer, expected: Buffer, wire: Wire): Diagnosis | undefined {
   if (bytes.length === 0) return undefined;
   const begins = (frame: Buffer | undefined): boolean => frame !== undefined && startsWith(bytes, frame);
-  const n = expected.length;
-  if (begins(framed(expected, packet, n))) return 'extra-reply';
-  if (packet > 1 && begins(framed(expected, packet, n, 'LE'))) return 'little-endian';
+  const right = wire.frame(expected);
+  if (begins(right)) return 'extra-reply';
+  const length = lengthOf(wire.format);
+  const { prefix, endian, lengthIncludesPrefix } = length;
+  if (typeof prefix === 'number' && prefix > 1) {
+    const other = endian === 'big' ? 'little' : 'big';
+    if (begins(framed(expected, { ...length, endian: other }))) return `${other}-endian`;
+  }
   // A message of two bytes or less proves nothing: it is anywhere.
-  if (n > 2) {
-    if (begins(framed(expected, packet, n + packet))) return 'length-counts-prefix';
+  if (expected.length > 2) {
+    if (prefix !== 'varint' && begins(framed(expected, { ...length, lengthIncludesPrefix: !lengthIncludesPrefix }))) {
+      return lengthIncludesPrefix ? 'length-counts-message-only' : 'length-counts-prefix';
+    }
     for (let off = 1; off <= 8; off++) {
       // A frame that is whole has another message in it, which is no matter of its length.
-      const isWhole = bytes.length >= packet + n + off;
-      if (begins(framed(expected, packet, n - off))) return 'wrong-length';
-      if (begins(framed(expected, packet, n + off)) && !isWhole) return 'wrong-length';
+      const isWhole = bytes.length >= right.length + off;
+      if (begins(misframed(expected, wire, expected.length - off))) return 'wrong-length';
+      if (begins(misframed(expected, wire, expected.length + off)) && !isWhole) return 'wrong-length';
     }
     if (startsWith(bytes, expected)) return 'no-prefix';
-    for (const width of [1, 2, 4].filter((other) => other !== packet)) {
-      if (begins(framed(expected, width, n))) return 'other-packet';
+    for (const width of ([1, 2, 4, 'varint'] as const).filter((other) => other !== prefix)) {
+      if (begins(framed(expected, { prefix: width, endian: 'big', lengthIncludesPrefix: false })))
+        return 'other-packet';
     }
-    const at = bytes.indexOf(encodeFrame(expected, { packet }));
+    const at = bytes.indexOf(right);
     if (at > 0 && isText(bytes.subarray(0, at))) return 'print-on-stdout';
   }
-  return readMessage(bytes, expected, packet);
+  return readMessage(bytes, expected, wire);
 }
 
-function readMessage(bytes: Buffer, expected: Buffer, packet: number): Diagnosis | undefined {
-  if (bytes.length >= 3 && isText(bytes.subarray(0, Math.max(packet, 3)))) return 'print-on-stdout';
-  if (bytes.length < packet) return undefined;
-  const length = bytes.readUIntBE(0, packet);
-  const message = bytes.subarray(packet, packet + length);
-  if (length > 0 && length < expected.length && startsWith(expected, message)) return 'short-read';
-  if (message.equals(Buffer.from(expected.toString('utf8'))) || message.equals(withCarriageReturns(expected))) {
-    return 'text-mode';
-  }
-  if (message.length < length) return undefined;
+function readMessage(bytes: Buffer, expected: Buffer, wire: Wire): Diagnosis | undefined {
+  if (bytes.length >= 3 && isText(bytes.subarray(0, Math.max(wire.lengthBytes ?? 0, 3)))) return 'print-on-stdout';
+  const message = firstMessage(bytes, wire);
+  if (message === undefined) return isGarbledText(bytes, expected, wire) ? 'text-mode' : undefined;
+  if (message.length > 0 && message.length < expected.length && startsWith(expected, message)) return 'short-read';
+  if (isOneOf(message, garbled(expected))) return 'text-mode';
   if (!startsWith(message, expected)) return 'wrong-reply';
   return /^\r?\n$/.test(message.toString('latin1', expected.length)) ? 'adds-newline' : 'one-read-one-message';
+}
+
+function firstMessage(bytes: Buffer, wire: Wire): Buffer | undefined {
+  const reader = wire.reader();
+  try {
+    reader.write(bytes);
+    return reader.next();
+  } catch {
+    return undefined;
+  }
+}
+
+/** What comes of the bytes when they are taken for text. */
+function garbled(bytes: Buffer): Buffer[] {
+  return [Buffer.from(bytes.toString('utf8')), withCarriageReturns(bytes)];
+}
+
+/** The same behind a length that is not theirs, as when characters are counted. */
+function isGarbledText(bytes: Buffer, expected: Buffer, { lengthBytes }: Wire): boolean {
+  return lengthBytes !== undefined && isOneOf(bytes.subarray(lengthBytes), garbled(expected));
+}
+
+function isOneOf(bytes: Buffer, others: readonly Buffer[]): boolean {
+  return others.some((other) => other.equals(bytes));
 }
 
 function startsWith(bytes: Buffer, begin: Buffer): boolean {

@@ -3,10 +3,10 @@ import type { Row } from './check';
 import type { Program } from './conversation';
 
 const NAME_WIDTH = 26;
-const FIELDS = ['sent', 'came', 'means', 'mend'] as const;
+const FIELDS = ['sent', 'came', 'means', 'fix'] as const;
 
-export function heading({ command, args, packet }: Program): string {
-  return `rexport check, {packet, ${packet}}: ${[command, ...args].join(' ')}\n`;
+export function heading({ command, args, wire }: Program): string {
+  return `rexport check, ${wire.name}: ${[command, ...args].join(' ')}\n`;
 }
 
 export function lines(row: Row): string {

@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
 import { check, type Row } from '../../check/check';
 import { lines } from '../../check/report';
-import { failures, python3, together } from '../support/check';
+import { lengthPrefixed, type Wire } from '../../check/wire';
+import { failures, together } from '../support/check';
 import { program } from '../support/ports';
 import { page } from '../support/pages';
 
@@ -20,12 +21,22 @@ const CASE_NAMES = [
   'the end of the input',
   'on stderr',
 ];
+/** Long enough for a program to come up on a busy machine. */
+const TIMEOUT_MS = 1000;
+const timing = { experimentMs: 1000, longDripMs: 30, extraMs: 30 };
+
 describe('rexport check on programs that break the protocol', () => {
+  const packet4 = lengthPrefixed({ packet: 4 });
+  const packet2 = lengthPrefixed({ packet: 2 });
+  const little = lengthPrefixed({ prefix: 4, endian: 'little' });
+  const counted = lengthPrefixed({ prefix: 4, lengthIncludesPrefix: true });
+  const varint = lengthPrefixed({ prefix: 'varint' });
+
   // The way, what is found, and a word of what was seen.
-  const zoo: [way: string, found: string[], came: RegExp, packet?: 1 | 2 | 4][] = [
-    ['no-flush', ['one message: no-flush'], /^nothing in 2000 ms; the reply came when the input was ended$/],
+  const zoo: [way: string, found: string[], came: RegExp, wire?: Wire][] = [
+    ['no-flush', ['one message: no-flush'], /^nothing in 1000 ms; the reply came when the input was ended$/],
     ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 00 00 05 "hello"$/],
-    ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 05 "hello"$/, 2],
+    ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 05 "hello"$/, packet2],
     [
       'banner',
       ['no message: print-on-stdout', 'one message: print-on-stdout'],
@@ -37,7 +48,7 @@ describe('rexport check on programs that break the protocol', () => {
       /./,
     ],
     ['little-endian', ['one message: little-endian'], /with a little-endian length it answers/],
-    ['no-exit', ['no message: no-exit', 'the end of the input: no-exit'], /^no exit in 2000 ms$/],
+    ['no-exit', ['no message: no-exit', 'the end of the input: no-exit'], /^no exit in 1000 ms$/],
     ['wrong-length', ['one message: wrong-length'], /^00 00 00 06 "hello"$/],
     ['stops-after-first', ['one after another: stops-after-first'], /^1 right reply, then exit code 0$/],
     [
@@ -51,14 +62,25 @@ describe('rexport check on programs that break the protocol', () => {
     ['adds-newline', ['one message: adds-newline'], /^00 00 00 06 "hello\\n"$/],
     ['extra-reply', ['one message: extra-reply'], /^1 right reply, then 00 00 00 05 "hello"$/],
     ['line-based', ['one message: line-based'], /to the message alone and a newline it answers$/],
-    ['other-packet', ['one message: other-packet'], /with a length of 4 bytes it answers/, 2],
-    ['signed-length', ['sizes around the borders: signed-length'], /^10 right replies, then exit code 1/, 2],
+    ['other-packet', ['one message: other-packet'], /with a length of 4 bytes it answers/, packet2],
+    ['signed-length', ['sizes around the borders: signed-length'], /^10 right replies, then exit code 1/, packet2],
     [
       'text-mode',
       ['every byte: text-mode', 'sizes around the borders: text-mode', 'a large message: text-mode'],
       /^00 00 02 00 /,
     ],
     ['empty-message', ['an empty message: empty-message'], /^1 right reply, then exit code 0$/],
+    [
+      'speaks-first',
+      ['no message: speaks-first', 'one message: speaks-first'],
+      /^00 00 00 05 "ready", then exit code 0$/,
+    ],
+    ['stray-frame', ['one message: stray-frame'], /^00 00 00 08 "new task" 00 00 00 05 "hello"$/],
+    ['drips', ['no message: print-on-stdout', 'one message: print-on-stdout'], /^"working\\nworking\\n/],
+    ['drips-frames', ['no message: speaks-first', 'one message: speaks-first'], /^00 00 00 04 "beat" 00 00 00 04 /],
+    ['fine', ['one message: big-endian'], /with a big-endian length it answers/, little],
+    ['fine', ['one message: length-counts-message-only'], /with a length of the message alone it answers/, counted],
+    ['fine', ['one message: other-packet'], /with a length of 4 bytes it answers/, varint],
     ['fails-at-end', ['no message: fails-at-end', 'the end of the input: fails-at-end'], /^exit code 1$/],
   ];
 
@@ -73,49 +95,50 @@ describe('rexport check on programs that break the protocol', () => {
 
   before(function () {
     this.timeout(60_000);
-    // python3 is not on every machine
-    if (spawnSync(python3, ['--version']).status !== 0) this.skip();
+    // perl is not on every machine
+    if (spawnSync('perl', ['-v']).status !== 0) this.skip();
     const ways = [
-      ...zoo.map(([way, , , packet = 4]) => [way, packet] as const),
-      ...others.map(([way]) => [way, 4] as const),
+      ...zoo.map(([way, , , wire = packet4]) => [way, wire] as const),
+      ...others.map(([way]) => [way, packet4] as const),
     ];
     const runs = together(
       ways.map(
-        ([way, packet]) =>
+        ([way, wire]) =>
           () =>
             check({
-              command: python3,
-              args: [program('broken.py'), way, way === 'other-packet' ? '4' : `${packet}`],
-              packet,
-              timeoutMs: 2000,
+              command: 'perl',
+              args: [program('broken.pl'), way, way === 'other-packet' ? '4' : `${wire.lengthBytes ?? 4}`],
+              wire,
+              timeoutMs: TIMEOUT_MS,
+              timing,
             }),
       ),
     );
-    for (const [n, [way, packet]] of ways.entries()) results.set(`${way} ${packet}`, runs[n]!);
+    for (const [n, [way, wire]] of ways.entries()) results.set(`${way} ${wire.name}`, runs[n]!);
     return Promise.allSettled(runs);
   });
 
-  for (const [way, found, came, packet = 4] of zoo) {
-    it(`${way}, {packet, ${packet}}: ${found.join(', ')}`, async () => {
-      const rows = await results.get(`${way} ${packet}`)!;
+  for (const [way, found, came, wire = packet4] of zoo) {
+    it(`${way}, ${wire.name}: ${found.join(', ')}`, async () => {
+      const rows = await results.get(`${way} ${wire.name}`)!;
       expect(failures(rows)).to.deep.equal(found);
       const [first] = rows.filter(({ result }) => result === 'failed');
       expect(first).to.have.property('came').that.matches(came);
-      for (const field of ['sent', 'means', 'mend']) expect(first).to.have.property(field).that.matches(/\w/);
+      for (const field of ['sent', 'means', 'fix']) expect(first).to.have.property(field).that.matches(/\w/);
     });
   }
 
   for (const [way, found] of others) {
-    it(`${way}: ${found}`, async () => expect(failures(await results.get(`${way} 4`)!)).to.include(found));
+    it(`${way}: ${found}`, async () => expect(failures(await results.get(`${way} {packet, 4}`)!)).to.include(found));
   }
 
   it('its page shows what is printed', async () => {
-    const rows = (await results.get('no-flush 4')!).slice(0, 3);
-    expect(page('docs/check.md').text).to.include(rows.map(lines).join('\n').replace('2000 ms', '5000 ms'));
+    const rows = (await results.get('no-flush {packet, 4}')!).slice(0, 3);
+    expect(page('docs/check.md').text).to.include(rows.map(lines).join('\n').replace('1000 ms', '5000 ms'));
   });
 
   it('nothing more is run once a program does not answer, or answers only once', async () => {
-    const rows = await results.get('stops-after-first 4')!;
+    const rows = await results.get('stops-after-first {packet, 4}')!;
     expect(rows.map(({ name }) => name)).to.deep.equal(CASE_NAMES);
     expect(rows.slice(3).every(({ result }) => result === 'not run')).to.equal(true);
   });

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { check, type Row } from '../../check/check';
 import type { Program } from '../../check/conversation';
+import { lengthPrefixed } from '../../check/wire';
 import { failures, python3, together } from '../support/check';
 import { programPath } from '../support/programs';
 
@@ -70,11 +71,10 @@ describe('rexport check on programs that keep it', () => {
       expect(status, `${name}: ${stderr}`).to.equal(0);
     }
     const runs = together(
-      here.map(
-        ([, , run]) =>
-          () =>
-            check({ packet: 4, timeoutMs: 15_000, ...run() }),
-      ),
+      here.map(([, , run]) => () => {
+        const { packet = 4, ...program } = run();
+        return check({ wire: lengthPrefixed({ packet }), timeoutMs: 15_000, timing: { longDripMs: 30 }, ...program });
+      }),
     );
     for (const [n, [name]] of here.entries()) results.set(name, runs[n]!);
     return Promise.allSettled(runs);

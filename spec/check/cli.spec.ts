@@ -1,8 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { main } from '../../check/cli';
-import { program } from '../support/ports';
+import manifest from '../../package.json';
+import { isAlive, program } from '../support/ports';
 import { programPath } from '../support/programs';
 
 const echo = ['perl', program('echo.pl')];
@@ -30,7 +33,7 @@ describe('the command rexport check', () => {
     expect(out).to.match(/a large message +the reply/);
   });
 
-  it('prints what was sent, what came, what it means and how to mend it, and leaves with 1', async () => {
+  it('prints what was sent, what came, what it means and how to fix it, and leaves with 1', async () => {
     const { code, out } = await run('check', '--', 'sh', '-c', 'echo Hello');
     expect(code).to.equal(1);
     // it may be seen before its end
@@ -40,7 +43,7 @@ describe('the command rexport check', () => {
         '          sent   00 00 00 05 "hello"',
         '          came   "Hello\\n"',
         '          means  the program prints on stdout, and the print is read as a frame',
-        '          mend   print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
+        '          fix    print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
         'not run   one after another         it takes a program that passes: one message',
       ].join('\n'),
     );
@@ -71,23 +74,90 @@ describe('the command rexport check', () => {
   it('gives the result as JSON', async () => {
     const { code, out } = await run('check', '--json', '--', 'sh', '-c', 'exit 3');
     const { cases, ...rest } = JSON.parse(out) as { cases: Record<string, string>[] };
-    expect(rest).to.deep.equal({ command: 'sh', packet: 4, conforms: false });
+    expect(rest).to.deep.equal({ command: 'sh', framing: '{packet, 4}', packet: 4, conforms: false });
     expect(cases[0]).to.include({
       name: 'no message',
       result: 'failed',
-      diagnosis: 'fails-at-end',
+      diagnosis: 'does-not-start',
       came: 'exit code 3',
     });
-    expect(cases[1]).to.include({ name: 'one message', result: 'failed', diagnosis: 'exits' });
-    expect(cases).to.have.length(12);
+    expect(cases.slice(1).map(({ result }) => result)).to.deep.equal(Array(11).fill('not run'));
     expect(code).to.equal(1);
+  });
+
+  it('says of a program that does not come up that it does not, and runs nothing more', async () => {
+    const { code, out } = await run('check', '--', 'perl', 'no-such-file.pl');
+    expect(code).to.equal(1);
+    expect(out).to.match(/^failed +no message +does-not-start$/m);
+    expect(out).to.match(/^ +came +exit code 2, and on stderr: Can't open perl script/m);
+    expect(out).to.match(/^ +means +the program ends by itself, though its input is open and nothing was asked/m);
+    expect(out).to.match(/^does not conform: 1 of 1 cases failed$/m);
+  });
+
+  it('judges a program that prints without end in bounded time and memory', async () => {
+    const before = process.memoryUsage.rss();
+    const { code, out } = await run('check', '--', 'yes');
+    expect(code).to.equal(1);
+    expect(out).to.match(/^failed +no message +print-on-stdout$/m);
+    expect(out).to.match(/^failed +one message +print-on-stdout$/m);
+    expect(out).to.match(/^ +came +"y\\ny\\n.* bytes\), then more without end$/m);
+    expect(process.memoryUsage.rss() - before).to.be.below(256 * 1024 * 1024);
+  });
+
+  it('speaks the formats that are not those of Erlang', async () => {
+    const own = [
+      'perl',
+      '-e',
+      'binmode STDIN; binmode STDOUT; $| = 1; while (read STDIN, my $h, 4) { read STDIN, my $m, unpack("V", $h) - 4; print $h, $m }',
+    ];
+    const { code, out } = await run(
+      'check',
+      '--prefix',
+      '4',
+      '--endian',
+      'little',
+      '--length-includes-prefix',
+      '--',
+      ...own,
+    );
+    expect(code, out).to.equal(0);
+    expect(out).to.match(/^rexport check, a length of 4 bytes, little-endian, that counts itself: perl/);
+    expect(out).to.match(/^conforms: 12 of 12 cases$/m);
+    // an echo of the bytes has any format
+    for (const prefix of ['3', 'varint']) {
+      const any = await run('check', '--json', '--prefix', prefix, '--', 'cat');
+      expect(any.code, any.out).to.equal(0);
+      expect(JSON.parse(any.out)).to.not.have.property('packet');
+    }
+  });
+
+  it('gives its version', async () => {
+    expect(await run('--version')).to.deep.equal({ code: 0, out: manifest.version, err: '' });
   });
 
   const wrong: [args: string[], message: string][] = [
     [[], 'expected `check`, got nothing'],
     [['chekc', '--', 'cat'], 'expected `check`, got chekc'],
     [['check'], 'expected a command behind `--`, got none'],
-    [['check', 'cat'], 'expected `check`, got check cat'],
+    [['check', 'cat'], 'expected `--` in front of the command: rexport check -- cat'],
+    [
+      ['check', '--packet', '2', 'python3', '-u', 'my worker.py', '--fast'],
+      "expected `--` in front of the command: rexport check --packet 2 -- python3 -u 'my worker.py' --fast",
+    ],
+    [['check', '--packet', '4', '--prefix', '4', '--', 'cat'], 'expected --packet or --prefix, got both'],
+    [['check', '--prefix', '5', '--', 'cat'], 'expected --prefix to be 1, 2, 3, 4, 8 or varint, got 5'],
+    [
+      ['check', '--prefix', '4', '--endian', 'middle', '--', 'cat'],
+      'expected --endian to be big or little, got middle',
+    ],
+    [
+      ['check', '--endian', 'little', '--', 'cat'],
+      'expected --endian only together with a --prefix of a fixed number of bytes',
+    ],
+    [
+      ['check', '--prefix', 'varint', '--length-includes-prefix', '--', 'cat'],
+      'expected --length-includes-prefix only together with a --prefix of a fixed number of bytes',
+    ],
     [['check', '--packet', '3', '--', 'cat'], 'expected --packet to be 1, 2 or 4, got 3'],
     [['check', '--timeout', 'soon', '--', 'cat'], 'expected --timeout to be an integer from 1 to 2147483647, got soon'],
     [['check', '--expect', 'x', '--', 'cat'], 'expected as many --expect as --request, got 1 and 0'],
@@ -99,11 +169,13 @@ describe('the command rexport check', () => {
     [['check', '--loud', '--', 'cat'], "Unknown option '--loud'"],
   ];
   for (const [args, message] of wrong) {
-    it(`leaves with 2 and the usage: ${message}`, async () => {
+    it(`leaves with 2 and says where the usage is: ${message}`, async () => {
       const { code, out, err } = await run(...args);
       expect([code, out]).to.deep.equal([2, '']);
       expect(err.startsWith(`rexport: ${message}`), err).to.equal(true);
-      expect(err).to.include('\nusage: rexport check [options] -- command [args]\n');
+      expect(err)
+        .to.match(/\n`rexport --help` shows the usage$/)
+        .and.not.include('usage: rexport');
     });
   }
 
@@ -113,11 +185,25 @@ describe('the command rexport check', () => {
     expect(err).to.match(/^rexport: could not spawn no-such-program: /);
   });
 
+  const bin = path.resolve(programPath('served'), '../../../check/bin.js');
+
   it('prints the usage when asked, as a program of its own', () => {
-    const bin = path.resolve(programPath('served'), '../../../check/bin.js');
     const { status, stdout } = spawnSync(process.execPath, [bin, '--help'], { encoding: 'utf8' });
     expect(status).to.equal(0);
     expect(stdout).to.match(/^usage: rexport check /);
     expect(spawnSync(process.execPath, [bin]).status).to.equal(2);
+  });
+
+  it('is quiet when nobody reads on, and ends the program that it checks', () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'rexport-cli-'));
+    const file = path.join(folder, 'pid');
+    const asleep = `echo $$ >>${file}; exec sleep 60`;
+    const rexport = `"${process.execPath}" "${bin}" check --timeout 300 -- sh -c '${asleep}'`;
+    const { stdout, stderr } = spawnSync('sh', ['-c', `${rexport} | head -n 1`], { encoding: 'utf8' });
+    expect([stdout, stderr]).to.deep.equal([`rexport check, {packet, 4}: sh -c ${asleep}\n`, '']);
+    const pids = readFileSync(file, 'utf8').trim().split('\n').map(Number);
+    expect(pids).to.have.length.at.least(1);
+    expect(pids.filter(isAlive)).to.deep.equal([]);
+    rmSync(folder, { recursive: true });
   });
 });
