@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { AbortError, PortDuplex, TimeoutError } from '../../lib';
 import { survivors } from '../support/processes';
 import { closed, CountingSink, idleSource, rejection, sh, zeros } from '../support/streams';
+import { repeat, stressed } from '../support/stress';
 
 /** A zombie is gone: only its parent has not looked yet. */
 function isAlive(pid: number): boolean {
@@ -57,9 +58,9 @@ const causes: Record<string, (port: PortDuplex) => Promise<unknown>> = {
 };
 
 describe('PortDuplex: the ending', () => {
+  const times = stressed(50, 10);
   for (const [cause, end] of Object.entries(causes)) {
-    it(`has no child left when it emits close after ${cause}, 50 times`, async function () {
-      this.timeout(20_000);
+    it(`has no child left when it emits close after ${cause}, ${times} times`, async () => {
       const run = async (): Promise<void> => {
         const port = new PortDuplex(...sh('echo started; exec sleep 30'));
         const pid = spawned(port);
@@ -69,7 +70,7 @@ describe('PortDuplex: the ending', () => {
         expect(isAlive(await pid)).to.equal(false);
         expect(port.signalCode).to.equal('SIGTERM');
       };
-      for (let round = 0; round < 5; round += 1) await Promise.all(Array.from({ length: 10 }, run));
+      await repeat(times, 10, run);
     });
   }
 
@@ -169,15 +170,15 @@ describe('PortDuplex: the ending', () => {
     await Promise.all([called, closed(port)]);
   });
 
-  it('closes 200 deaf children that were written to', async function () {
-    this.timeout(20_000);
+  const deaf = stressed(200, 20);
+  it(`closes ${deaf} deaf children that were written to`, async () => {
     const run = async (): Promise<void> => {
       const port = new PortDuplex('sleep', ['30']);
       port.write(Buffer.alloc(400_000), () => undefined);
       await spawned(port);
       await port[Symbol.asyncDispose]();
     };
-    for (let round = 0; round < 10; round += 1) await Promise.all(Array.from({ length: 20 }, run));
+    await repeat(deaf, 20, run);
   });
 
   it('is destroyed by a stage behind it that throws, together with the stage before it', async () => {

@@ -5,23 +5,23 @@ import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { ExitError, InputClosedError, PortDuplex } from '../../lib';
 import { closed, CountingSink, idleSource, rejection, sh, zeros } from '../support/streams';
+import { repeat, stressed } from '../support/stress';
 
 const MEGABYTE = 1_000_000;
+const TIMES = stressed(200, 20);
 
 describe('PortDuplex: the input side', () => {
-  it('succeeds whatever a child that exits with 0 left unread, 200 times', async function () {
-    this.timeout(30_000);
+  it(`succeeds whatever a child that exits with 0 left unread, ${TIMES} times`, async () => {
     const run = (): Promise<void> => pipeline(zeros(MEGABYTE), new PortDuplex('true'), new CountingSink());
-    for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 10 }, run));
+    await repeat(TIMES, 10, run);
   });
 
-  it('fails with the exit error whatever a child that exits with 1 left unread, 200 times', async function () {
-    this.timeout(30_000);
+  it(`fails with the exit error whatever a child that exits with 1 left unread, ${TIMES} times`, async () => {
     const run = async (): Promise<void> => {
       const error = await rejection(pipeline(zeros(MEGABYTE), new PortDuplex('false'), new CountingSink()));
       expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 1, signal: null, command: 'false' });
     };
-    for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 10 }, run));
+    await repeat(TIMES, 10, run);
   });
 
   it('delivers all output of a filter that takes what it needs and leaves with 0, and says once what it did not take', async () => {

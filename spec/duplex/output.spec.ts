@@ -5,6 +5,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { finished, pipeline } from 'node:stream/promises';
 import { ExitError, PortDuplex } from '../../lib';
 import { closed, CountingSink, rejection, sh, zeros } from '../support/streams';
+import { repeat, stressed } from '../support/stress';
 
 const TOTAL = 600_000;
 const FAILING = `cat >/dev/null; head -c ${TOTAL} /dev/zero; echo bad news >&2; exit 3`;
@@ -124,7 +125,8 @@ describe('PortDuplex: the output side', () => {
     expect(other.signalCode).to.equal('SIGINT');
   });
 
-  it('raises a failure at once where nobody reads, however the output and the exit meet, 60 times', async () => {
+  const failures = stressed(60, 20);
+  it(`raises a failure at once where nobody reads, however the output and the exit meet, ${failures} times`, async () => {
     const run = async (): Promise<void> => {
       const port = new PortDuplex(...sh(FAILING.replace(String(TOTAL), '1000')));
       port.end();
@@ -132,7 +134,7 @@ describe('PortDuplex: the output side', () => {
       expect(error).to.include({ exitCode: 3 });
       await closed(port);
     };
-    for (let round = 0; round < 6; round += 1) await Promise.all(Array.from({ length: 10 }, run));
+    await repeat(failures, 10, run);
   });
 
   it('does not end before the status is known when stdout is closed long before the exit', async () => {

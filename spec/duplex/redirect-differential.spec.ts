@@ -16,8 +16,9 @@ import fc from 'fast-check';
 import { PortDuplex, type ExitError } from '../../lib';
 import { isAlive } from '../support/processes';
 import { closed } from '../support/streams';
+import { stressed } from '../support/stress';
 
-const CASES = 200;
+const CASES = stressed(200, 30);
 const AT_A_TIME = 4;
 const SEED = 7;
 

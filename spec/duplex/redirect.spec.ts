@@ -26,6 +26,7 @@ import { ProcessEvents } from '../support/process-events';
 import { survivors } from '../support/processes';
 import { askProgram } from '../support/programs';
 import { closed, CountingSink, rejection, sh } from '../support/streams';
+import { repeat, stressed } from '../support/stress';
 
 /** More than a pipe or a buffer of ours holds. */
 const INPUT = 'a line of the input\n'.repeat(50_000);
@@ -546,9 +547,7 @@ describe('PortDuplex: redirect', () => {
         expect(first.pid).to.equal(undefined);
       };
       // many at once, so that the source is opened now before the refusal is known and now after
-      for (let round = 0; round < 5; round += 1) {
-        await Promise.all(Array.from({ length: 20 }, () => run(new CountingSink())));
-      }
+      await repeat(stressed(100, 20), 20, () => run(new CountingSink()));
     });
 
     it('what others write to the port is an error: they would be lost in silence', async () => {

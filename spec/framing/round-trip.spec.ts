@@ -6,6 +6,7 @@ import { FrameParser } from '../../lib/framing/frame-parser';
 import { LengthPrefixDecoder } from '../../lib/framing/length-prefix-decoder';
 import { LengthPrefixEncoder } from '../../lib/framing/length-prefix-encoder';
 import { cutAt, FORMATS, frames, messagesOf, parse, thrownBy } from '../support/frames';
+import { stressed } from '../support/stress';
 
 /** fast-check prints the seed of a run that fails; `SEED=... npm test` repeats it. */
 const seed = process.env['SEED'] === undefined ? undefined : Number(process.env['SEED']);
@@ -31,7 +32,7 @@ describe('decode(encode(x)) is x', () => {
         expect(parse(chunks, { ...of, copy })).to.deep.equal(messages.map((bytes) => Buffer.from(bytes)));
       },
     );
-    fc.assert(property, { numRuns: 2000, ...repeatable });
+    fc.assert(property, { numRuns: stressed(2000, 500), ...repeatable });
   });
 
   it('through the streams, with random marks', async () => {
@@ -68,7 +69,8 @@ describe('decode(encode(x)) is x', () => {
 });
 
 describe('random bytes', () => {
-  it('only ever give messages or one typed error, a million of them', () => {
+  const runs = stressed(200, 40);
+  it(`only ever give messages or one typed error, ${runs} times 5000 of them`, () => {
     const property = fc.property(
       format,
       fc.infiniteStream(fc.integer({ min: 0, max: 255 })),
@@ -91,7 +93,7 @@ describe('random bytes', () => {
         if (end !== undefined) expect(end).to.include({ code: 'ERR_REXPORT_FRAME_TRUNCATED' });
       },
     );
-    fc.assert(property, { numRuns: 200, ...repeatable });
+    fc.assert(property, { numRuns: runs, ...repeatable });
   });
 
   it('end the stream in an end or one typed error, with nothing uncaught', async () => {

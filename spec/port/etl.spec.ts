@@ -3,8 +3,10 @@ import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ExitError } from '../../lib';
 import { obeys } from '../support/ports';
+import { stressed } from '../support/stress';
 
-const ROWS = 2000;
+const ROWS = stressed(2000, 500);
+const DEADLY = ROWS / 100;
 const isDeadly = (n: number): boolean => n % 100 === 42;
 
 describe('Port as a stage of a pipeline, with default options', () => {
@@ -12,8 +14,7 @@ describe('Port as a stage of a pipeline, with default options', () => {
     ['one in flight', {}],
     ['eight in flight, of which those behind a deadly one are hurt and sent again', { maxInFlight: 8 }],
   ] as const) {
-    it(`answers 1,980 of 2,000 rows in order and puts aside 20 that kill the child, ${how}`, async function () {
-      this.timeout(30_000);
+    it(`answers ${ROWS - DEADLY} of ${ROWS} rows in order and puts aside ${DEADLY} that kill the child, ${how}`, async () => {
       await using port = obeys(options);
       const letters: [string, Error][] = [];
       const replies: string[] = [];
@@ -40,7 +41,7 @@ describe('Port as a stage of a pipeline, with default options', () => {
           .and.include({ stderrTail: `going with ${message.slice(5)}\n` });
       }
       expect(port.state).to.be.oneOf(['ready', 'starting']);
-      expect(port.restarts).to.equal(idempotent ? 40 : 20);
+      expect(port.restarts).to.equal(idempotent ? 2 * DEADLY : DEADLY);
     });
   }
 });

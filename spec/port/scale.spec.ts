@@ -5,16 +5,18 @@ import { pattern } from '../support/frames';
 import { bytesKeptBy } from '../support/memory';
 import { isAlive } from '../support/processes';
 import { rejection } from '../support/streams';
+import { stressed } from '../support/stress';
 
 describe('Port: many at once', () => {
-  it('three hundred deaf children are written to and then closed: every close settles, and no child is left', async () => {
+  const deaf = stressed(300, 40);
+  it(`${deaf} deaf children are written to and then closed: every close settles, and no child is left`, async () => {
     const pids: number[] = [];
-    const ports = Array.from({ length: 300 }, () => new Port('sleep', ['60'], { closeTimeoutMs: 10 }));
+    const ports = Array.from({ length: deaf }, () => new Port('sleep', ['60'], { closeTimeoutMs: 10 }));
     const requests = ports.map((port) => rejection(port.request('x')));
     for (const [{ pid }] of await Promise.all(ports.map((port) => once(port, 'spawn') as Promise<[{ pid: number }]>))) {
       pids.push(pid);
     }
-    expect(pids.filter(isAlive)).to.have.length(300);
+    expect(pids.filter(isAlive)).to.have.length(deaf);
     await Promise.all(ports.map((port) => port.close()));
     for (const error of await Promise.all(requests)) expect(error.code).to.equal('ERR_REXPORT_CLOSED');
     expect(pids.filter(isAlive)).to.deep.equal([]);

@@ -8,6 +8,7 @@ import { FrameTruncatedError } from '../../lib/framing/framing-errors';
 import { Port } from '../../lib/port/port';
 import { ask, obeys, watch } from '../support/ports';
 import { rejection, sh } from '../support/streams';
+import { repeat, stressed } from '../support/stress';
 
 const EXIT = 'ERR_REXPORT_EXIT';
 
@@ -109,20 +110,21 @@ describe('Port: a child that dies', () => {
     expect(order).to.deep.equal(['ExitError', 'ExitError', 'a', 'c', 'd']);
   });
 
-  it('right after its reply loses nothing: the reply, then the exit, 1000 times, and nothing is left of them', async () => {
+  const times = stressed(1000, 60);
+  it(`right after its reply loses nothing: the reply, then the exit, ${times} times, and nothing is left of them`, async () => {
     const run = async (): Promise<void> => {
       await using port = new Port(...sh('read -r line; printf "\\0\\0\\0\\2OK"; exit 3'));
       const codes: unknown[] = [];
       port.on('exit', (_child, { exitCode }) => codes.push(exitCode));
-      for (let i = 0; i < 250; i += 1) {
+      await repeat(times / 4, 1, async () => {
         const exit = once(port, 'exit');
         expect(await ask(port, '\n')).to.equal('OK');
         await exit;
-      }
-      expect(codes).to.deep.equal(Array.from({ length: 250 }, () => 3));
+      });
+      expect(codes).to.deep.equal(Array.from({ length: times / 4 }, () => 3));
     };
-    await Promise.all([run(), run(), run(), run()]);
-  }).timeout(60_000);
+    await repeat(4, 4, run);
+  });
 });
 
 describe('Port: a reply that is cut', () => {
