@@ -34,12 +34,20 @@ export interface StatisticsTrace {
   readonly statistics: object;
 }
 
+/** What one side of a queue has done so far: see `QueueStatistics`. Once a second while it works, and at its end. */
+export interface QueueTrace {
+  readonly queue: string;
+  readonly side: 'worker' | 'producer';
+  readonly statistics: object;
+}
+
 const debug = debuglog('rexport');
 const spawnChannel = channel('rexport:spawn');
 const exitChannel = channel('rexport:exit');
 const endChannel = channel('rexport:end');
 const noPipesChannel = channel('rexport:no-pipes');
 const statisticsChannel = channel('rexport:statistics');
+const queueChannel = channel('rexport:queue');
 
 export const trace = {
   spawn(facts: SpawnTrace): void {
@@ -70,5 +78,13 @@ export const trace = {
 
   statistics(facts: StatisticsTrace): void {
     statisticsChannel.publish(facts);
+  },
+
+  get wantsQueue(): boolean {
+    return queueChannel.hasSubscribers;
+  },
+
+  queue(facts: QueueTrace): void {
+    queueChannel.publish(facts);
   },
 };
