@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { main } from './cli';
+import { serve } from './serve';
 
 // A reader that has seen enough (`| head -n 1`) is no failure, and waits for nothing: exit() ends what runs.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -7,10 +8,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(2);
 });
 
-const out = (line: string): void => void process.stdout.write(`${line}\n`);
+const said = { out: (line: string): void => void process.stdout.write(`${line}\n`), err: console.error };
+const [first, ...rest] = process.argv.slice(2);
 
 // Not exit(): what was printed into a pipe must leave first.
-main(process.argv.slice(2), { out, err: console.error }).then(
+(first === 'serve' ? serve(rest, said) : main(process.argv.slice(2), said)).then(
   (code) => (process.exitCode = code),
   (error: unknown) => {
     console.error(error);

@@ -25,6 +25,8 @@ pairs of --request and --expect are given.
   --help                     this
 
 Exit code: 0 when the program conforms, 1 when it does not, 2 when nothing could be checked.
+
+The other command: rexport serve --help
 `;
 
 const OPTIONS = {

@@ -8,6 +8,10 @@ type Sources = Record<string, string>;
 
 const lib = path.join(__dirname, '..', 'lib');
 const maxLines = 480;
+const publicEntries = ['../lib/index', '../lib/jetstream'];
+/** Optional peer dependencies, and the one file that knows them. */
+const peers = ['@nats-io/transport-node', '@nats-io/jetstream'];
+const peersDoor = path.join('jetstream', 'peers.ts');
 
 // A room is a folder of lib, or a file that lies in lib itself. What a room may see besides its own files:
 const leaves = [
@@ -29,6 +33,7 @@ const sees: Record<string, string[]> = {
   framing: leaves,
   process: leaves,
   child: ['framing', ...leaves],
+  jetstream: ['port', 'duplex', 'framing', ...leaves],
   // what stands in for a child in the tests of others
   testing: ['port', 'child', 'framing', ...leaves],
   ...Object.fromEntries(leaves.map((leaf) => [leaf, leaves])),
@@ -69,6 +74,8 @@ function wrongImports(file: string, sources: Sources): string[] {
       if (room !== 'process') wrong.push(`${arrow}: only process starts programs`);
     } else if (specifier === 'readable-stream') {
       if (file !== 'streams.ts') wrong.push(`${arrow}: only streams.ts knows readable-stream`);
+    } else if (peers.includes(specifier)) {
+      if (file !== peersDoor) wrong.push(`${arrow}: only ${peersDoor} knows the client of NATS`);
     } else if (!specifier.startsWith('node:')) {
       wrong.push(`${arrow}: a dependency that is not ours`);
     }
@@ -106,7 +113,11 @@ describe('the command rexport', () => {
     const wrong = Object.entries(sources).flatMap(([file, text]) =>
       importsOf(text)
         .filter(
-          (specifier) => specifier !== '../lib/index' && !/^\.\/[a-z-]+$|^node:(?!child_process$)/.test(specifier),
+          (specifier) =>
+            !publicEntries.includes(specifier) &&
+            // `rexport serve` connects as a worker of a user's would
+            !(file === 'serve.ts' && specifier === '@nats-io/transport-node') &&
+            !/^\.\/[a-z-]+$|^node:(?!child_process$)/.test(specifier),
         )
         .map((specifier) => `${file} -> ${specifier}`),
     );
@@ -176,6 +187,11 @@ describe('the layers of lib', () => {
         'a second dependency',
         { 'port/port.ts': "import lodash from 'lodash';" },
         'port/port.ts -> lodash: a dependency that is not ours',
+      ],
+      [
+        'another file knows the client of NATS',
+        { 'port/port.ts': "import { connect } from '@nats-io/transport-node';" },
+        'port/port.ts -> @nats-io/transport-node: only jetstream/peers.ts knows the client of NATS',
       ],
       [
         'an import from outside lib',

@@ -1,9 +1,10 @@
 import type { Link } from './link';
 import { nanos } from './peers';
-import type { Delivery } from './pull';
+import type { Delivery, Order } from './pull';
 import { labelOf, unframed, type Label } from './wire';
 
 const ACK = '+ACK';
+const ACK_AND_NEXT = '+NXT';
 const WORKING = '+WPI';
 const TERM = '+TERM';
 
@@ -45,9 +46,10 @@ export class HeldMessage {
     if (!this.#isSettled) this.#link.send(this.#reply, WORKING);
   }
 
-  /** It is done, and leaves the queue. */
-  acknowledge(): void {
-    this.#settle(ACK);
+  /** It is done, and leaves the queue; others may come in its place. */
+  acknowledge(next: Order | undefined): void {
+    if (next === undefined) this.#settle(ACK);
+    else this.#settle(`${ACK_AND_NEXT} ${next.payload}`, next.reply);
   }
 
   /** It is to be delivered again. */
@@ -55,9 +57,9 @@ export class HeldMessage {
     this.#settle(`-NAK ${JSON.stringify({ delay: nanos(delayMs) })}`);
   }
 
-  #settle(word: string): void {
+  #settle(word: string, reply?: string): void {
     if (this.#isSettled) return;
     this.#isSettled = true;
-    this.#link.send(this.#reply, word);
+    this.#link.send(this.#reply, word, reply === undefined ? undefined : { reply });
   }
 }

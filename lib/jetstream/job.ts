@@ -86,7 +86,13 @@ export class Job implements ReplyReaderOwner, LinkListener {
   #failure: Error | undefined;
 
   /** @param ended is told once, with what the rows are rejected with from then on */
-  constructor(link: Link, streams: QueueStreams, settings: JobSettings, tally: QueueTally, ended: (error: Error) => void) {
+  constructor(
+    link: Link,
+    streams: QueueStreams,
+    settings: JobSettings,
+    tally: QueueTally,
+    ended: (error: Error) => void,
+  ) {
     this.#link = link;
     this.#ended = ended;
     this.#streams = streams;
@@ -119,7 +125,10 @@ export class Job implements ReplyReaderOwner, LinkListener {
     } else if (early !== undefined) {
       process.nextTick(() => this.#settle(row, early));
     } else if (framedBytes(bytes) > mostBytes) {
-      const error = new MessageTooLargeError({ messageBytes: bytes.length, maxMessageBytes: mostBytes - framedBytes(Buffer.alloc(0)) });
+      const error = new MessageTooLargeError({
+        messageBytes: bytes.length,
+        maxMessageBytes: mostBytes - framedBytes(Buffer.alloc(0)),
+      });
       process.nextTick(() => this.#settle(row, error));
     } else {
       this.#gather(row);
@@ -256,7 +265,8 @@ export class Job implements ReplyReaderOwner, LinkListener {
     const last = this.#gathered.at(-1);
     const isFull = this.#gathered.length >= this.#settings.batch || this.#gatheredBytes + bytes > this.#mostBytes;
     // The rows of a message are numbered one after another.
-    if (this.#state === 'open' && last !== undefined && (isFull || last.number + 1 !== row.number)) this.#publishGathered();
+    if (this.#state === 'open' && last !== undefined && (isFull || last.number + 1 !== row.number))
+      this.#publishGathered();
     this.#gathered.push(row);
     this.#gatheredBytes += bytes;
     if (this.#state !== 'open') return;

@@ -17,6 +17,12 @@ export interface Delivery {
   readonly pending: number;
 }
 
+/** What the server is asked for, and where it is to send that. */
+export interface Order {
+  readonly payload: string;
+  readonly reply: string;
+}
+
 export interface PullOwner {
   delivered(delivery: Delivery): void;
   /** Some of what was asked for will not come: ask again for what there is room for. */
@@ -74,12 +80,18 @@ export class Pull implements LinkListener {
   }
 
   ask(messages: number): void {
-    if (this.#state !== 'open' || messages <= 0) return;
-    const order = { batch: messages, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
-    const reply = `${this.#inbox}.${this.#generation}`;
-    if (!this.#link.send(this.#next, JSON.stringify(order), { reply })) return;
+    if (messages <= 0) return;
+    const order = this.order(messages);
+    if (order !== undefined) this.#link.send(this.#next, order.payload, { reply: order.reply });
+  }
+
+  /** The same for whoever sends it, with an acknowledgement. @returns undefined where nothing can be asked for */
+  order(messages: number): Order | undefined {
+    if (this.#state !== 'open' || this.#link.state !== 'up') return undefined;
     if (this.#outstanding === 0) this.#heardAt = performance.now();
     this.#outstanding += messages;
+    const terms = { batch: messages, expires: nanos(EXPIRES_MS), idle_heartbeat: nanos(HEARTBEAT_MS) };
+    return { payload: JSON.stringify(terms), reply: `${this.#inbox}.${this.#generation}` };
   }
 
   /** Asks for no more. Resolves when all that the server has sent was handed over. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MessageTooLargeError } from '../framing/framing-errors';
 import type { Message } from '../framing/frame-writer';
@@ -43,8 +44,8 @@ const AGAIN_AFTER_MS = 500;
 const FULL_AGAIN_MS = 20;
 
 /**
- * starting -> serving -> draining -> over. From starting and serving also straight to draining, by the signal, by a pool
- * that can answer no more, or by a connection that is gone.
+ * starting -> serving -> draining (what the server has sent is still on its way) -> emptying (what is held is answered)
+ * -> over. The signal, a pool that can answer no more and a connection that is gone begin the draining.
  */
 export class QueueWorker implements PullOwner, LinkListener {
   readonly #pool: ServedPool;
@@ -58,7 +59,7 @@ export class QueueWorker implements PullOwner, LinkListener {
   readonly #keepAlive: NodeJS.Timeout;
   readonly #over: Promise<void>;
   #resolveOver = (): void => {};
-  #state: 'starting' | 'serving' | 'draining' | 'over' = 'starting';
+  #state: 'starting' | 'serving' | 'draining' | 'emptying' | 'over' = 'starting';
   #failure: Error | undefined;
   #isRecovering = false;
 
@@ -95,9 +96,12 @@ export class QueueWorker implements PullOwner, LinkListener {
 
   /** Takes no more messages, and ends when those that are held are settled. */
   drain(): void {
-    if (this.#state === 'draining' || this.#state === 'over') return;
+    if (this.#state !== 'starting' && this.#state !== 'serving') return;
     this.#state = 'draining';
-    void this.#pull.drain().then(() => this.#endWhenEmpty());
+    void this.#pull.drain().then(() => {
+      if (this.#state === 'draining') this.#state = 'emptying';
+      this.#endWhenEmpty();
+    });
   }
 
   delivered(delivery: Delivery): void {
@@ -181,8 +185,19 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   #ask(): void {
-    if (this.#state !== 'serving' || this.#isRecovering) return;
+    if (!this.#isAsking) return;
     this.#pull.ask(this.#settings.capacity - this.#held.size - this.#pull.outstanding);
+  }
+
+  /** Together with the ask for the next ones: the server then never counts more than our capacity. */
+  #acknowledge(message: HeldMessage): void {
+    this.#held.delete(message);
+    const room = this.#isAsking ? this.#settings.capacity - this.#held.size - this.#pull.outstanding : 0;
+    message.acknowledge(room > 0 ? this.#pull.order(room) : undefined);
+  }
+
+  get #isAsking(): boolean {
+    return this.#state === 'serving' && !this.#isRecovering;
   }
 
   #tellWorking(): void {
@@ -190,7 +205,7 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   #endWhenEmpty(): void {
-    if (this.#state === 'draining' && this.#held.size === 0) this.#resolveOver();
+    if (this.#state === 'emptying' && this.#held.size === 0) this.#resolveOver();
   }
 
   #fail(error: Error): void {
@@ -213,14 +228,14 @@ export class QueueWorker implements PullOwner, LinkListener {
     const { maxDeliver } = this.#settings;
     if (rows.length > 1 && deliveries > Math.min(BATCH_DELIVERIES, maxDeliver)) {
       await this.#sendAlone(message, rows.keys(), 0);
-      message.acknowledge();
+      this.#acknowledge(message);
       return;
     }
     if (rows.length === 1 && deliveries + (label.tried ?? 0) > maxDeliver) {
       const reason = `its worker was lost, or could not answer it, ${deliveries - 1} times`;
       const lost = { kind: 'dead', code: 'ERR_REXPORT_WORKER_LOST', reason, deliveries: deliveries - 1 } as const;
       await this.#storeResults(message, [lost]);
-      message.acknowledge();
+      this.#acknowledge(message);
       return;
     }
     const outcomes = await Promise.all(rows.map((row) => this.#answer(row, message)));
@@ -255,17 +270,24 @@ export class QueueWorker implements PullOwner, LinkListener {
     return { kind: 'dead', code: codeOf(error), reason: reasonOf(error), deliveries: deliveries + (label.tried ?? 0) };
   }
 
-  /** This host can do nothing; that is not to count against the row, where it would be its last chance. */
+  /**
+   * This host can do nothing, and that must not count against the rows: they go back as a message of their own. (The
+   * server counts each delivery, and a refusal from a worker that leaves sometimes as two.)
+   */
   async #giveBackUnharmed(message: HeldMessage): Promise<void> {
     this.#tally.returned += 1;
-    const { deliveries, label, rows } = message;
-    if (deliveries + (label.tried ?? 0) < this.#settings.maxDeliver) {
-      message.giveBack(this.#settings.retryDelayMs);
-      return;
-    }
-    const fresh = labelled({ first: label.first, run: label.run, id: `${label.id}+${deliveries}`, tried: 0 });
-    await this.#publisher.publish(this.#streams.rowsOf(message.job), framed(rows), fresh);
-    message.acknowledge();
+    const { deliveries, label, rows, job } = message;
+    await delay(this.#settings.retryDelayMs, undefined, { ref: false });
+    const [id = ''] = label.id.split('+');
+    const tried = (label.tried ?? 0) + deliveries - 1;
+    const again = labelled({
+      first: label.first,
+      run: label.run,
+      id: `${id}+${randomBytes(6).toString('hex')}`,
+      tried,
+    });
+    await this.#publisher.publish(this.#streams.rowsOf(job), framed(rows), again);
+    this.#acknowledge(message);
   }
 
   async #conclude(message: HeldMessage, outcomes: readonly Exclude<Outcome, { kind: 'broken' }>[]): Promise<void> {
@@ -284,7 +306,7 @@ export class QueueWorker implements PullOwner, LinkListener {
     const left = [...results.keys()].filter((index) => results[index] === undefined);
     // The others of its batch have their replies: what failed is tried again alone.
     if (left.length > 0) await this.#sendAlone(message, left, 1);
-    message.acknowledge();
+    this.#acknowledge(message);
   }
 
   /** Publishes rows of a batch as messages of their own. */

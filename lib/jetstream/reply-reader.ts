@@ -112,7 +112,7 @@ export class ReplyReader implements PullOwner {
 
   async #open(): Promise<void> {
     this.#isOpening = true;
-    for (let isFirst = this.#created === ''; !this.#isClosed(); ) {
+    for (let isFirst = this.#created === ''; !this.#isClosed();) {
       try {
         if (this.#link.state === 'up') {
           await this.#openOnce();

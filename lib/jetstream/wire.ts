@@ -86,7 +86,11 @@ export function unpacked(frame: Buffer): RowResult {
   const rest = frame.subarray(1);
   if (frame[0] === REPLY[0]) return { kind: 'reply', reply: rest };
   if (frame[0] !== ERROR[0]) throw new Error(`expected a reply to begin with byte 0 or 1, got ${frame[0] ?? 'none'}`);
-  const { code, message, deliveries } = JSON.parse(String(rest)) as { code: string; message: string; deliveries: number };
+  const { code, message, deliveries } = JSON.parse(String(rest)) as {
+    code: string;
+    message: string;
+    deliveries: number;
+  };
   return { kind: 'dead', code, reason: message, deliveries };
 }
 

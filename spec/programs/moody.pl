@@ -1,0 +1,20 @@
+# Answers "=MESSAGE", unless the message says what else to do: die, hang, "sleep MS", "big BYTES", "kill-host".
+use strict;
+use warnings;
+
+binmode $_ for *STDIN, *STDOUT;
+$| = 1;
+while (read STDIN, my $header, 4) {
+    read STDIN, my $message, unpack 'N', $header;
+    my ($word, $number) = split ' ', $message;
+    $word //= '';
+    exit 3 if $word eq 'die';
+    sleep 1000 if $word eq 'hang';
+    select undef, undef, undef, $number / 1000 if $word eq 'sleep';
+    if ($word eq 'kill-host') {
+        kill 9, getppid;
+        sleep 1000;
+    }
+    my $reply = '=' . ($word eq 'big' ? 'x' x $number : $message);
+    print pack('N', length $reply), $reply;
+}
