@@ -208,7 +208,7 @@ export class Job implements ReplyReaderOwner, LinkListener {
 
   received({ headers: given, data }: Delivery): void {
     const label = labelOf(given);
-    if (label === undefined || label.run !== this.#run) return;
+    if (label?.run !== this.#run) return;
     let results: RowResult[];
     try {
       results = unframed(data).map(unpacked);
@@ -344,10 +344,13 @@ export class Job implements ReplyReaderOwner, LinkListener {
     const late = [...this.#parcels].filter((parcel) => this.#isLate(parcel, now));
     if (late.length === 0) return;
     this.#isLooking = true;
+    const wasMissing = new Set(late.filter(({ isMissing }) => isMissing));
     try {
       for (const parcel of late) {
         if (this.#parcels.has(parcel)) await this.#check(parcel);
       }
+      // Its reply may be there, and the server have lost that we have not read it.
+      if (late.some((parcel) => parcel.isMissing && !wasMissing.has(parcel))) this.#reader.lost();
     } catch {
       // The server is away; there is another look.
     } finally {
@@ -364,8 +367,8 @@ export class Job implements ReplyReaderOwner, LinkListener {
     if (seq === undefined) return;
     const { streams } = await this.#link.admin();
     const stored = await streams.getMessage(this.#streams.rows, { seq });
+    const isThere = labelOf(stored?.header)?.id === parcel.id && !(await this.#isForgotten(seq));
     if (!this.#parcels.has(parcel) || this.#isClosed()) return;
-    const isThere = stored !== null && labelOf(stored.header)?.id === parcel.id;
     if (!isThere && parcel.isMissing) {
       parcel.repeats += 1;
       parcel.id = `${idOf(this.#run, parcel.first, parcel.rows.length)}~${parcel.repeats}`;
@@ -375,6 +378,12 @@ export class Job implements ReplyReaderOwner, LinkListener {
     }
     parcel.isMissing = !isThere;
     parcel.seenAt = performance.now();
+  }
+
+  /** Whether a row that is stored will never be delivered: the workers' consumer is past it, and waits for nothing. */
+  async #isForgotten(seq: number): Promise<boolean> {
+    const info = await this.#streams.consumerInfo();
+    return info?.num_ack_pending === 0 && info.delivered.stream_seq >= seq;
   }
 
   #isClosed(): boolean {
@@ -388,7 +397,7 @@ export class Job implements ReplyReaderOwner, LinkListener {
       // The run first: were we killed after it, what is left would be another run's, and nobody's.
       await streams.purge(this.#streams.replies, { filter: this.#streams.runOf(job) });
       await streams.purge(this.#streams.replies, { filter: this.#streams.repliesOf(job) });
-      await streams.purge(this.#streams.rows, { filter: this.#streams.rowsOf(job) });
+      // Not the rows: none is left but for doubles, and server 2.9 then forgets rows of other jobs.
     } catch {
       // The server is away: what is left is dropped by its age.
     }

@@ -7,10 +7,10 @@ export type { Msg, MsgHdrs, NatsConnection, Subscription } from '@nats-io/transp
 
 const PACKAGES = '@nats-io/transport-node @nats-io/jetstream';
 
-function load<Module>(name: string): Module {
+function load(name: string): unknown {
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import could not say what to install
-    return require(name) as Module;
+    return require(name);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw cause;
     const sentence = `rexport/jetstream needs the package ${name}, which is not installed: npm install ${PACKAGES}`;
@@ -18,5 +18,5 @@ function load<Module>(name: string): Module {
   }
 }
 
-export const { headers, createInbox, nanos, connect } = load<typeof Nats>('@nats-io/transport-node');
-export const { jetstreamManager, JetStreamApiError } = load<typeof JetStream>('@nats-io/jetstream');
+export const { headers, createInbox, nanos } = load('@nats-io/transport-node') as typeof Nats;
+export const { jetstreamManager, JetStreamApiError } = load('@nats-io/jetstream') as typeof JetStream;

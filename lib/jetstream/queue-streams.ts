@@ -89,7 +89,7 @@ export class QueueStreams {
   /** Makes the workers' consumer, or sets its ack wait. */
   async ensureConsumer(ackWaitMs: number): Promise<ConsumerInfo> {
     const { consumers } = await this.#link.admin();
-    const existing = await unless(CONSUMER_NOT_FOUND, consumers.info(this.rows, this.consumer));
+    const existing = await this.consumerInfo();
     if (!this.#settings.ensure) return existing ?? consumers.info(this.rows, this.consumer);
     if (existing !== undefined) {
       if (existing.config.ack_wait === nanos(ackWaitMs)) return existing;
@@ -105,6 +105,12 @@ export class QueueStreams {
       max_ack_pending: -1,
       max_waiting: MOST_WAITING_PULLS,
     });
+  }
+
+  /** @returns undefined where no worker has made it yet */
+  async consumerInfo(): Promise<ConsumerInfo | undefined> {
+    const { consumers } = await this.#link.admin();
+    return unless(CONSUMER_NOT_FOUND, consumers.info(this.rows, this.consumer));
   }
 
   async #ensure(): Promise<void> {

@@ -23,8 +23,8 @@ export interface QueueTransformOptions<Request, Reply> extends Pick<
 /** What a PortQueue gives its stage. */
 interface Facts<Request, Reply> {
   /** @param ended is told when the job is over, and why */
-  begin(ended: (error: Error) => void): Job;
-  ask(job: Job, row: Request): Promise<Reply>;
+  readonly begin: (ended: (error: Error) => void) => Job;
+  readonly ask: (job: Job, row: Request) => Promise<Reply>;
   readonly window: number;
   readonly keep: boolean;
   readonly transform: Pick<TransformOptions<Request, Reply>, 'ordered' | 'onError'>;
@@ -44,7 +44,7 @@ export class QueueTransform<Request, Reply> extends RequestTransform<Request, Re
   constructor(facts: Facts<Request, Reply>) {
     const { begin, ask, window, transform } = facts;
     const { onError } = transform;
-    let job: Job | undefined;
+    const its: { job?: Job } = {};
     let dropped = (): void => {};
     const counted: typeof onError = async (error, row) => {
       const replacement = await onError?.(error, row);
@@ -53,9 +53,9 @@ export class QueueTransform<Request, Reply> extends RequestTransform<Request, Re
     };
     super(
       {
-        request: (row) => (job === undefined ? Promise.reject(new Error('expected a job')) : ask(job, row)),
+        request: (row) => (its.job === undefined ? Promise.reject(new Error('expected a job')) : ask(its.job, row)),
         get state() {
-          return job?.isClosed === true ? 'closed' : 'open';
+          return its.job?.isClosed === true ? 'closed' : 'open';
         },
       },
       window,
@@ -64,8 +64,7 @@ export class QueueTransform<Request, Reply> extends RequestTransform<Request, Re
     );
     dropped = () => this.#passed();
     // The options were found good.
-    job = begin((error) => this.#jobEnded(error));
-    this.#job = job;
+    this.#job = its.job = begin((error) => this.#jobEnded(error));
     this.#facts = facts;
   }
 

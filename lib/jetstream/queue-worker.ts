@@ -241,7 +241,7 @@ export class QueueWorker implements PullOwner, LinkListener {
     const outcomes = await Promise.all(rows.map((row) => this.#answer(row, message)));
     const broken = outcomes.find(({ kind }) => kind === 'broken');
     if (broken !== undefined) await this.#giveBackUnharmed(message);
-    else await this.#conclude(message, outcomes as Exclude<Outcome, { kind: 'broken' }>[]);
+    else await this.#conclude(message, outcomes);
   }
 
   /** Asks the pool until the answer is the row's own. */

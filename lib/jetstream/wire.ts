@@ -42,7 +42,7 @@ export function labelled({ first, run, id, tried }: Label): MsgHdrs {
 
 /** @returns undefined for a message that no PortQueue has made */
 export function labelOf(given: MsgHdrs | undefined): Label | undefined {
-  if (given === undefined || !given.has(ROW)) return undefined;
+  if (!given?.has(ROW)) return undefined;
   const first = Number(given.get(ROW));
   const tried = Number(given.get(TRIED) || 0);
   if (!Number.isSafeInteger(first) || first < 0 || !Number.isSafeInteger(tried)) return undefined;

@@ -38,7 +38,7 @@ describe('the workers of a queue: serveQueue', () => {
     return [name, queue];
   }
 
-  function letters(): { readonly all: DeadLetterError[]; onError(error: Error): Buffer } {
+  function letters(): { readonly all: DeadLetterError[]; readonly onError: (error: Error) => Buffer } {
     const all: DeadLetterError[] = [];
     return {
       all,
