@@ -5,7 +5,12 @@ export type { PortDuplexOptions } from './duplex/port-duplex-options';
 export { AbortError, ExitError, InputClosedError, RexPortError, SpawnError, TimeoutError } from './errors';
 export type { FrameFormat } from './framing/format';
 export { FrameParser, type FrameParserOptions } from './framing/frame-parser';
-export { encodeFrame, type Message } from './framing/frame-writer';
+export { encodeFrame, lengthPrefix } from './framing/length-prefix';
+export type { Framing, FramingParser, FramingWriter, Message } from './framing/framing';
+export { contentLength, type ContentLengthOptions } from './framing/content-length';
+export { FrameDecoder, type FrameDecoderOptions } from './framing/frame-decoder';
+export { FrameEncoder, type FrameEncoderOptions } from './framing/frame-encoder';
+export { lines, type LinesOptions } from './framing/lines';
 export {
   BadLengthError,
   FrameTruncatedError,

@@ -14,6 +14,7 @@ import userland = require('readable-stream');
  * by `super`. Of an interface it may.
  */
 interface TransformWithAccessors extends node.Transform {
+  readonly readableEncoding: BufferEncoding | null;
   readonly writableLength: number;
   readonly writableNeedDrain: boolean;
 }

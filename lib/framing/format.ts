@@ -38,6 +38,8 @@ const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 /** One format, its options checked. Holds no state, so many writers and readers may share it. */
 export interface LengthPrefix {
+  /** What it is called in a sentence. */
+  readonly name: string;
   readonly maxMessageBytes: number;
   /** The most bytes one prefix takes. */
   readonly maxPrefixBytes: number;
@@ -47,7 +49,7 @@ export interface LengthPrefix {
 }
 
 /** @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other. */
-export function lengthPrefix(what: string, format: FrameFormat): LengthPrefix {
+export function prefixOf(what: string, format: FrameFormat): LengthPrefix {
   refuseUnknown(what, format, FRAME_FORMAT_KEYS);
   const { packet, prefix, endian, lengthIncludesPrefix, maxMessageBytes } = format;
   if (prefix === undefined) {
@@ -84,12 +86,15 @@ function refuseWithoutFixedPrefix(options: Pick<FrameFormat, 'endian' | 'lengthI
   }
 }
 
-function limit(asked: number | undefined, prefixCanSay: number): number {
+/** @param prefixCanSay the longest message that the framing can say */
+export function limit(asked: number | undefined, prefixCanSay: number): number {
   const most = Math.min(prefixCanSay, constants.MAX_LENGTH);
   return asked === undefined ? Math.min(DEFAULT_MAX_MESSAGE_BYTES, most) : integer('maxMessageBytes', asked, 1, most);
 }
 
 class FixedPrefix implements LengthPrefix {
+  readonly name = 'length prefix';
+
   constructor(
     readonly maxMessageBytes: number,
     private readonly weights: Weights,
@@ -124,6 +129,7 @@ class FixedPrefix implements LengthPrefix {
 }
 
 class VarintPrefix implements LengthPrefix {
+  readonly name = 'length prefix';
   readonly maxPrefixBytes = MAX_VARINT_BYTES;
 
   constructor(readonly maxMessageBytes: number) {}
@@ -142,3 +148,6 @@ class VarintPrefix implements LengthPrefix {
     return new VarintReader();
   }
 }
+
+/** The old name, until lib/port has taken the new one. */
+export { prefixOf as lengthPrefix };

@@ -1,12 +1,14 @@
 import { boolean, refuseUnknown } from '../options';
 import { BadLengthError, FrameTruncatedError, MessageTooLargeError } from './framing-errors';
-import { FRAME_FORMAT_KEYS, type FrameFormat, type LengthPrefix, lengthPrefix } from './format';
+import { FRAME_FORMAT_KEYS, type FrameFormat, type LengthPrefix, prefixOf } from './format';
+import { type FramingParser, owned } from './framing';
 import type { LengthReader } from './length-reader';
 
 export interface FrameParserOptions extends FrameFormat {
   /**
-   * Whether every message gets memory of its own. Default false: a message that lies whole in one chunk is a view on
-   * that chunk, keeps all of it alive, and is good only as long as the owner of the chunk leaves it alone.
+   * Whether every message gets memory of its own, which nobody else has a view on. Default false: a message that lies
+   * whole in one chunk is a view on that chunk, keeps all of it alive, and is good only until the owner of the chunk
+   * changes it.
    */
   readonly copy?: boolean | undefined;
 }
@@ -23,7 +25,7 @@ const QUOTED_BYTES = 32;
 const EMPTY = Buffer.alloc(0);
 
 /** The class behind every Buffer; its constructor does what `subarray` does, in half the time. */
-const FastBuffer = (
+export const FastBuffer = (
   Buffer as unknown as Record<
     typeof Symbol.species,
     new (memory: ArrayBufferLike, byteOffset: number, length: number) => Buffer
@@ -45,7 +47,7 @@ export interface PartialMessage {
  * A message that came in several chunks is put together once, in memory of its own that grows with what has really
  * come. Between chunks the parser holds that, a few numbers, and nothing else.
  */
-export class FrameParser {
+export class FrameParser implements FramingParser {
   readonly #prefix: LengthPrefix;
   readonly #reader: LengthReader;
   readonly #copy: boolean;
@@ -62,12 +64,15 @@ export class FrameParser {
   #received = 0;
   #failure: Error | undefined;
 
-  /** @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other. */
-  constructor(options: FrameParserOptions = {}) {
+  /**
+   * @param prefix is for this package alone: a header that no option describes
+   * @throws TypeError or RangeError for options that are unknown, out of range or at odds with each other.
+   */
+  constructor(options: FrameParserOptions = {}, prefix?: LengthPrefix) {
     refuseUnknown('FrameParser', options, FRAME_PARSER_KEYS);
     const { copy = false, ...format } = options;
     this.#copy = boolean('copy', copy);
-    this.#prefix = lengthPrefix('FrameParser', format);
+    this.#prefix = prefix ?? prefixOf('FrameParser', format);
     this.#reader = this.#prefix.reader();
   }
 
@@ -113,7 +118,7 @@ export class FrameParser {
     const message = this.#view(messageBytes);
     this.#at += messageBytes;
     reader.reset();
-    return this.#copy ? Buffer.from(message) : message;
+    return this.#copy ? owned(message) : message;
   }
 
   /**
@@ -128,7 +133,13 @@ export class FrameParser {
     const offset = this.#passed + this.#end - takenBytes - this.#received;
     throw complete
       ? new FrameTruncatedError({ phase: 'body', receivedBytes: this.#received, expectedBytes: messageBytes, offset })
-      : new FrameTruncatedError({ phase: 'header', receivedBytes: takenBytes, expectedBytes, offset });
+      : new FrameTruncatedError({
+          phase: 'header',
+          part: this.#prefix.name,
+          receivedBytes: takenBytes,
+          expectedBytes,
+          offset,
+        });
   }
 
   /**
@@ -204,7 +215,7 @@ export class FrameParser {
     if (neededBytes <= this.#partial.length) return;
     // As much as the chunk itself takes may be reserved at once: so what is no larger is copied only once.
     const asChunk = Math.min(messageBytes, this.#chunk.length);
-    const larger = Buffer.allocUnsafe(Math.max(asChunk, reserveFor(messageBytes, neededBytes)));
+    const larger = Buffer.allocUnsafeSlow(Math.max(asChunk, reserveFor(messageBytes, neededBytes)));
     larger.set(this.#partial.subarray(0, this.#received));
     this.#partial = larger;
   }
@@ -227,6 +238,8 @@ export class FrameParser {
   #firstBytes(): Buffer {
     const { takenBytes, messageBytes } = this.#reader;
     const begin = this.#at - takenBytes;
+    const kept = this.#reader.firstBytes?.();
+    if (kept !== undefined) return kept;
     const here = Buffer.from(this.#chunk.subarray(Math.max(begin, 0), this.#at + QUOTED_BYTES));
     if (begin >= 0 || !Number.isSafeInteger(messageBytes)) return here;
     const prefix = Buffer.alloc(this.#prefix.maxPrefixBytes);

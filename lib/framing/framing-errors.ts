@@ -1,7 +1,8 @@
 import { RexPortError, leadingText } from '../errors';
 
 export interface MessageTooLargeFacts {
-  readonly messageBytes: number;
+  /** undefined for a message that does not tell its length beforehand, and whose end has not come. */
+  readonly messageBytes: number | undefined;
   readonly maxMessageBytes: number;
   /** Where in the stream the frame began; undefined for a message that was to be sent. */
   readonly offset?: number | undefined;
@@ -10,23 +11,27 @@ export interface MessageTooLargeFacts {
 }
 
 /**
- * A message has more bytes than `maxMessageBytes`: one to be written, or one that a prefix announces. Raised before any
- * byte of it is sent or taken in. `ERR_REXPORT_MESSAGE_TOO_LARGE`
+ * A message has more bytes than `maxMessageBytes`: one to be written, one that a prefix announces, or a line without an
+ * end. Raised before any byte of it is sent, and before more than the limit is held. `ERR_REXPORT_MESSAGE_TOO_LARGE`
  */
 export class MessageTooLargeError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_MESSAGE_TOO_LARGE';
+  /** For a line, whose length nobody announces, one byte more than the limit: there it was refused. */
   readonly messageBytes: number;
   readonly maxMessageBytes: number;
+  /** Where in the stream the frame began; undefined for a message that was to be sent. */
   readonly offset: number | undefined;
 
   constructor({ messageBytes, maxMessageBytes, offset, firstBytes }: MessageTooLargeFacts) {
     const limit = `the limit (\`maxMessageBytes\`) is ${maxMessageBytes}`;
-    const sentence =
-      offset === undefined
-        ? `the message has ${messageBytes} bytes; ${limit}`
-        : `the frame at byte ${offset} announces a message of ${messageBytes} bytes; ${limit}`;
+    let sentence = `the message has ${messageBytes} bytes; ${limit}`;
+    if (messageBytes === undefined) {
+      sentence = `the message at byte ${offset} is longer than ${maxMessageBytes} bytes (\`maxMessageBytes\`)`;
+    } else if (offset !== undefined) {
+      sentence = `the frame at byte ${offset} announces a message of ${messageBytes} bytes; ${limit}`;
+    }
     super('ERR_REXPORT_MESSAGE_TOO_LARGE', sentence + hint(firstBytes));
-    this.messageBytes = messageBytes;
+    this.messageBytes = messageBytes ?? maxMessageBytes + 1;
     this.maxMessageBytes = maxMessageBytes;
     this.offset = offset;
   }
@@ -53,26 +58,32 @@ export class BadLengthError extends RexPortError {
 
 export interface FrameTruncatedFacts {
   readonly phase: 'header' | 'body';
+  /** What the header is called. Default: a length prefix. */
+  readonly part?: string | undefined;
   readonly receivedBytes: number;
   readonly expectedBytes: number;
   readonly offset: number;
+  /** What should have ended a message whose length is not announced, as it reads in a sentence. */
+  readonly delimiter?: string | undefined;
 }
 
 /** The input ended inside a frame. `ERR_REXPORT_FRAME_TRUNCATED` */
 export class FrameTruncatedError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_FRAME_TRUNCATED';
-  /** `header`: inside the length prefix; `body`: inside the message, or right before its first byte. */
+  /** `header`: inside the length prefix or header block; `body`: inside the message, or right before its first byte. */
   readonly phase: 'header' | 'body';
   /** How much of that phase had come. */
   readonly receivedBytes: number;
-  /** How much of it was to come: for a varint, which tells its width with its last byte, at least. */
+  /** How much of it was to come: where only its last byte tells (a varint, a header block, a line), at least. */
   readonly expectedBytes: number;
   /** Where in the stream the frame began. */
   readonly offset: number;
 
-  constructor({ phase, receivedBytes, expectedBytes, offset }: FrameTruncatedFacts) {
-    const part = phase === 'header' ? 'length prefix' : 'message';
-    const sentence = `the input ended inside the frame at byte ${offset}: ${receivedBytes} of ${expectedBytes} bytes of its ${part} had come`;
+  constructor({ phase, part = 'length prefix', receivedBytes, expectedBytes, offset, delimiter }: FrameTruncatedFacts) {
+    const sentence =
+      delimiter === undefined
+        ? `the input ended inside the frame at byte ${offset}: ${receivedBytes} of ${expectedBytes} bytes of its ${phase === 'header' ? part : 'message'} had come`
+        : `the input ended inside the message at byte ${offset}: no ${delimiter} has come behind its ${receivedBytes} bytes`;
     super('ERR_REXPORT_FRAME_TRUNCATED', sentence);
     this.phase = phase;
     this.receivedBytes = receivedBytes;
@@ -87,16 +98,16 @@ export class InvalidMessageError extends RexPortError {
   /** `typeof` the message, `null`, or the name of its class. */
   readonly type: string;
 
-  /** @param fault what is wrong with a message whose type is right, as the end of a sentence that begins with its type. */
-  constructor(message: unknown, fault?: string, options?: ErrorOptions) {
+  /**
+   * @param fault what is wrong with a message whose type is right, as the end of a sentence that begins with its type.
+   * @param options `expected`: what it should have been instead, as a sentence goes on behind "expected a message"
+   */
+  constructor(message: unknown, fault?: string, options?: ErrorOptions & { readonly expected?: string }) {
     const type = nameOfType(message);
     // Its type alone: what is in it may be a secret.
     const got = fault === undefined ? `a value of type ${type}` : `a ${type} ${fault}`;
-    super(
-      'ERR_REXPORT_INVALID_MESSAGE',
-      `expected a message to be a string, a Buffer or another view, got ${got}`,
-      options,
-    );
+    const { expected = 'to be a string, a Buffer or another view' } = options ?? {};
+    super('ERR_REXPORT_INVALID_MESSAGE', `expected a message ${expected}, got ${got}`, options);
     this.type = type;
   }
 }

@@ -20,6 +20,8 @@ export interface LengthReader {
   take(chunk: Uint8Array, at: number, end: number): number;
   /** Why the length is none, as the end of a sentence that begins with "the frame has". */
   fault(): string | undefined;
+  /** What the prefix began with, of a reader that keeps it. */
+  firstBytes?(): Buffer;
   /** Makes ready for the next prefix. */
   reset(): void;
 }

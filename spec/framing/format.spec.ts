@@ -1,7 +1,8 @@
 import { constants } from 'node:buffer';
 import { expect } from 'chai';
 import { type FrameFormat, lengthPrefix } from '../../lib/framing/format';
-import { encodeFrame, FrameWriter } from '../../lib/framing/frame-writer';
+import { FrameWriter } from '../../lib/framing/frame-writer';
+import { encodeFrame } from '../../lib/framing/length-prefix';
 import { FrameParser } from '../../lib/framing/frame-parser';
 import { LengthPrefixDecoder } from '../../lib/framing/length-prefix-decoder';
 import { LengthPrefixEncoder } from '../../lib/framing/length-prefix-encoder';

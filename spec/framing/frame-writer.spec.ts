@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { encodeFrame, FrameWriter, type Message } from '../../lib/framing/frame-writer';
+import { FrameWriter, type Message } from '../../lib/framing/frame-writer';
+import { encodeFrame } from '../../lib/framing/length-prefix';
 import { bytesCopiedBy, resizable } from '../support/memory';
 import { FORMATS, frames, parse, pattern, texts, thrownBy } from '../support/frames';
 

@@ -5,7 +5,7 @@ import { endianness, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { FrameFormat } from '../../lib/framing/format';
-import { encodeFrame } from '../../lib/framing/frame-writer';
+import { encodeFrame } from '../../lib/framing/length-prefix';
 import { parse } from '../support/frames';
 
 interface Golden {

@@ -448,12 +448,12 @@ class WeakSetOfBuffers {
 
   watch(action: () => void): void {
     // eslint-disable-next-line @typescript-eslint/unbound-method -- it is put back as it was
-    const { allocUnsafe } = Buffer;
-    Buffer.allocUnsafe = (size) => this.add(allocUnsafe(size));
+    const { allocUnsafeSlow } = Buffer;
+    Buffer.allocUnsafeSlow = (size) => this.add(allocUnsafeSlow(size));
     try {
       action();
     } finally {
-      Buffer.allocUnsafe = allocUnsafe;
+      Buffer.allocUnsafeSlow = allocUnsafeSlow;
     }
   }
 }

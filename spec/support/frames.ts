@@ -1,4 +1,5 @@
-import { encodeFrame, type Message } from '../../lib/framing/frame-writer';
+import type { Message } from '../../lib/framing/framing';
+import { encodeFrame } from '../../lib/framing/length-prefix';
 import type { FrameFormat } from '../../lib/framing/format';
 import { FrameParser, type FrameParserOptions } from '../../lib/framing/frame-parser';
 

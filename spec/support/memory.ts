@@ -33,16 +33,16 @@ async function aliveBytes(): Promise<number> {
 
 /** The sizes of all Buffers that `action` reserves. */
 export function reservedBy(action: () => void): number[] {
-  const { allocUnsafe } = Buffer;
+  const { allocUnsafeSlow } = Buffer;
   const sizes: number[] = [];
-  Buffer.allocUnsafe = (size) => {
+  Buffer.allocUnsafeSlow = (size) => {
     sizes.push(size);
-    return allocUnsafe(size);
+    return allocUnsafeSlow(size);
   };
   try {
     action();
   } finally {
-    Buffer.allocUnsafe = allocUnsafe;
+    Buffer.allocUnsafeSlow = allocUnsafeSlow;
   }
   return sizes;
 }
