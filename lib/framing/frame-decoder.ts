@@ -85,8 +85,9 @@ export class FrameDecoder extends Codec {
   override write(chunk: Chunk, second?: BufferEncoding | WriteCallback, third?: WriteCallback): boolean {
     const given = typeof second === 'function' ? second : third;
     const callback = given && ((error?: Error | null) => callUser(given, error));
-    const encoding = (typeof second === 'string' ? second : undefined) as BufferEncoding;
-    if (isChunk(chunk)) return super.write(chunk, encoding, callback);
+    if (isChunk(chunk)) {
+      return typeof second === 'string' ? super.write(chunk, second, callback) : super.write(chunk, callback);
+    }
     if (ArrayBuffer.isView(chunk)) return super.write(viewOf(chunk), callback);
     // A throw would reach the source of a pipe, where nobody catches.
     const error = new InvalidMessageError(chunk, undefined, { expected: 'or a part of one to be bytes or a string' });
@@ -99,7 +100,8 @@ export class FrameDecoder extends Codec {
   override end(chunk: Chunk, callback?: () => void): this;
   override end(chunk: Chunk, encoding?: BufferEncoding, callback?: () => void): this;
   override end(first?: Chunk | null | (() => void), second?: BufferEncoding | (() => void), third?: () => void): this {
-    const callback = [first, second, third].find((argument) => typeof argument === 'function') as WriteCallback | undefined;
+    const callback = [first, second, third].find((argument) => typeof argument === 'function') as
+      WriteCallback | undefined;
     if (first !== undefined && first !== null && typeof first !== 'function') {
       this.write(first, typeof second === 'string' ? second : undefined);
     }
@@ -114,7 +116,7 @@ export class FrameDecoder extends Codec {
       this.#failure.raise(error as Error);
       return;
     }
-    this.#pump();
+    this.#pump()?.();
   }
 
   override _final(callback: WriteCallback): void {
@@ -126,11 +128,17 @@ export class FrameDecoder extends Codec {
       this.#failure.raise(error as Error);
       return;
     }
-    this.#pump();
+    this.#pump()?.();
   }
 
   override _read(): void {
-    this.#pump();
+    this.#pumpInRead();
+  }
+
+  /** The callback of the chunk runs code of the user, which may read, and Readable is in the midst of a read. */
+  #pumpInRead(): void {
+    const done = this.#pump();
+    if (done !== undefined) process.nextTick(done);
   }
 
   // Anything narrower, as `Buffer | null`, is no stream to the declarations of `pipeline`.
@@ -142,7 +150,7 @@ export class FrameDecoder extends Codec {
       const wasStopped = this.#waitingBytes >= MAX_WAITING_BYTES;
       // What a reader has put back was not counted.
       if (Buffer.isBuffer(message)) this.#waitingBytes = Math.max(0, this.#waitingBytes - message.length);
-      if (wasStopped) this.#pump();
+      if (wasStopped) this.#pumpInRead();
     }
     this.#failure.wasRead(message, size);
     return this.#encoding === undefined ? message : this.#decoded(message);
@@ -152,17 +160,20 @@ export class FrameDecoder extends Codec {
     return Buffer.isBuffer(message) ? message.toString(this.#encoding) : message;
   }
 
-  /** Hands on what is in the parser, until that needs another chunk or the reader has enough. */
-  #pump(): void {
-    if (this.#held === undefined || this.#isPumping || this.#failure.error !== undefined) return;
+  /**
+   * Hands on what is in the parser, until that needs another chunk or the reader has enough.
+   * @returns the callback of the chunk, once the parser is through with it
+   */
+  #pump(): WriteCallback | undefined {
+    if (this.#held === undefined || this.#isPumping || this.#failure.error !== undefined) return undefined;
     this.#isPumping = true;
     const needsMore = this.#handOn();
     this.#isPumping = false;
-    if (!needsMore) return;
+    if (!needsMore) return undefined;
     const held = this.#held;
     this.#held = undefined;
     if (this.#hasEnded) this.push(null);
-    held();
+    return held;
   }
 
   /** Whether the parser needs another chunk. */

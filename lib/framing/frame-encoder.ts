@@ -39,6 +39,7 @@ export class FrameEncoder extends Codec {
   #defaultEncoding: BufferEncoding = 'utf8';
   /** The callback of a chunk that was pushed to a full reader. */
   #held: WriteCallback | undefined;
+  #releaseIsDue = false;
   readonly #failure: LastFailure;
 
   /** @throws TypeError or RangeError for what is no framing, and for options that are unknown or out of range. */
@@ -98,7 +99,8 @@ export class FrameEncoder extends Codec {
     second?: BufferEncoding | (() => void),
     third?: () => void,
   ): this {
-    const callback = [first, second, third].find((argument) => typeof argument === 'function') as WriteCallback | undefined;
+    const callback = [first, second, third].find((argument) => typeof argument === 'function') as
+      WriteCallback | undefined;
     if (first !== undefined && first !== null && typeof first !== 'function') {
       this.write(first, typeof second === 'string' ? second : undefined);
     }
@@ -176,7 +178,15 @@ export class FrameEncoder extends Codec {
     this.#failure.settle();
   }
 
+  /** In a tick of its own: the callback runs code of the user, which may read, and Readable is in the midst of a read. */
   override _read(): void {
+    if (this.#held === undefined || this.#releaseIsDue) return;
+    this.#releaseIsDue = true;
+    process.nextTick(() => this.#release());
+  }
+
+  #release(): void {
+    this.#releaseIsDue = false;
     const held = this.#held;
     this.#held = undefined;
     held?.();

@@ -118,7 +118,10 @@ class LineParser implements FramingParser {
     if (this.#held > 0) return this.#assemble();
     const start = this.#at;
     const end = this.#chunk.indexOf(this.#needle, start);
-    if (end === -1) { this.#wait(); return; }
+    if (end === -1) {
+      this.#wait();
+      return;
+    }
     this.#at = end + this.#width;
     let bytes = end - start;
     if (this.#takesCarriageReturn && bytes > 0 && this.#chunk[end - 1] === CARRIAGE_RETURN) bytes--;
@@ -183,7 +186,10 @@ class LineParser implements FramingParser {
       this.#at = end + this.#width;
       return this.#finish(this.#held);
     }
-    if (this.#chunk.length > 0) { this.#wait(); return; }
+    if (this.#chunk.length > 0) {
+      this.#wait();
+      return;
+    }
     return this.#hasEnded ? this.#finish(this.#held) : undefined;
   }
 

@@ -9,6 +9,7 @@ import { LengthPrefixDecoder, type LengthPrefixDecoderOptions } from '../../lib/
 import { LengthPrefixEncoder } from '../../lib/framing/length-prefix-encoder';
 import { collectGarbage } from '../support/memory';
 import { cutEvery, frames, pattern, texts } from '../support/frames';
+import { thrownToProcess } from '../support/thrown';
 
 // The declarations for Node 20 leave it out.
 const { compose } = stream as unknown as { compose(this: void, ...streams: Duplex[]): Duplex };
@@ -383,13 +384,23 @@ describe('LengthPrefixDecoder', () => {
     expect(texts((await seen) as Buffer[])).to.deep.equal(messages);
   });
 
-  it('lets a listener that throws be as uncaught as in any stream', () => {
+  it('a listener that throws is uncaught, and takes no message from the next and no callback from the writer', async () => {
     const decoder = new LengthPrefixDecoder();
-    decoder.on('data', () => {
-      throw new Error('the listener’s own');
+    const seen: string[] = [];
+    decoder.on('data', (message: Buffer) => {
+      seen.push(String(message));
+      throw new Error(`the listener’s own, at ${String(message)}`);
     });
-    expect(() => decoder.write(frames(['a']))).to.throw('the listener’s own');
-    decoder.removeAllListeners('data').destroy();
+    let callbacks = 0;
+    const thrown = await thrownToProcess(async () => {
+      decoder.write(frames(['a', 'b']), () => callbacks++);
+      decoder.end(frames(['c']));
+      await once(decoder, 'close');
+    });
+    expect(thrown.map((error) => (error as Error).message)).to.deep.equal(
+      ['a', 'b', 'c'].map((message) => `the listener’s own, at ${message}`),
+    );
+    expect([seen, callbacks]).to.deep.equal([['a', 'b', 'c'], 1]);
   });
 
   it('has marks of 256 KiB and 256 messages, and takes each mark', () => {
