@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
 import { check, type Row } from '../../check/check';
 import { lines } from '../../check/report';
@@ -6,6 +5,7 @@ import { lengthPrefixed, type Wire } from '../../check/wire';
 import { failures, together } from '../support/check';
 import { program } from '../support/ports';
 import { page } from '../support/pages';
+import { requirePrograms } from '../support/stress';
 
 const CASE_NAMES = [
   'no message',
@@ -98,8 +98,7 @@ describe('rexport check on programs that break the protocol', () => {
 
   before(function () {
     this.timeout(60_000);
-    // perl is not on every machine
-    if (spawnSync('perl', ['-v']).status !== 0) this.skip();
+    requirePrograms(this, 'perl');
     const ways = [
       ...zoo.map(([way, , , wire = packet4, timeoutMs = TIMEOUT_MS]) => [way, wire, timeoutMs] as const),
       ...others.map(([way]) => [way, packet4, TIMEOUT_MS] as const),
