@@ -28,6 +28,7 @@ export type { Generation, PortEvents, Restart } from './port/port-events';
 export type { Codec, PortOptions, PortPoolOptions } from './port/port-options';
 export type { PortState } from './port/pool';
 export { PortPool } from './port/port-pool';
+export { incoming, type ChildHooks, type Incoming, type PortChild, type Protocol } from './port/protocol';
 export type { RequestOptions } from './port/request';
 export type { RequestTransform, TransformOptions } from './port/request-transform';
 export type { Figures, LaneState, LaneStatistics, PortStatistics } from './port/statistics';

@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { checkSignal } from '../duplex/port-duplex-options';
-import type { Message } from '../framing/frame-writer';
-import { boolean, integer, refuseUnknown } from '../options';
+import { boolean, integer, refuseUnknown, shown } from '../options';
 import { Pool, type PoolSettings, type PortState } from './pool';
 import type { PortEvents } from './port-events';
 import type { RequestOptions } from './request';
@@ -9,13 +8,11 @@ import { RequestTransform, type TransformOptions } from './request-transform';
 import type { PortStatistics } from './statistics';
 
 /** What a Port and a PortPool have in common, which is all but their construction: calls to children behind one queue. */
-export class BasePort<Request, Reply> extends EventEmitter<PortEvents> {
+export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEvents<Event>> {
   readonly #pool: Pool;
-  readonly #encode: ((request: Request) => Message) | undefined;
 
-  protected constructor(settings: PoolSettings, encode: ((request: Request) => Message) | undefined) {
+  protected constructor(settings: PoolSettings) {
     super();
-    this.#encode = encode;
     this.#pool = new Pool(settings, ([name, args]) => (this.emit as (...event: unknown[]) => boolean)(name, ...args));
   }
 
@@ -53,13 +50,21 @@ export class BasePort<Request, Reply> extends EventEmitter<PortEvents> {
    * threw.
    */
   request(message: Request, options: RequestOptions = NO_OPTIONS): Promise<Reply> {
-    const encode = this.#encode;
     try {
       if (options !== NO_OPTIONS) checkRequestOptions(options);
-      const encoded = encode === undefined ? (message as unknown as Message) : encode(message);
-      return this.#pool.request(encoded, options) as Promise<Reply>;
+      return this.#pool.request(message, options) as Promise<Reply>;
     } catch (error) {
       // A throw of the caller's hook, whatever it is, or for a wrong option, is a rejection too.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject(error);
+    }
+  }
+
+  /** For `send` of a Port. */
+  protected sendToChild(message: Request): Promise<void> {
+    try {
+      return this.#pool.send(message) as Promise<void>;
+    } catch (error) {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       return Promise.reject(error);
     }
@@ -109,7 +114,7 @@ export class BasePort<Request, Reply> extends EventEmitter<PortEvents> {
 }
 
 const MAX_DELAY_MS = 2 ** 31 - 1;
-const REQUEST_KEYS: readonly string[] = ['signal', 'timeoutMs', 'runTimeoutMs', 'idempotent'];
+const REQUEST_KEYS: readonly string[] = ['signal', 'timeoutMs', 'runTimeoutMs', 'idempotent', 'onProgress'];
 const NO_OPTIONS: RequestOptions = {};
 
 function checkRequestOptions(options: RequestOptions): void {
@@ -118,9 +123,12 @@ function checkRequestOptions(options: RequestOptions): void {
   for (const name in options) {
     if (!REQUEST_KEYS.includes(name)) refuseUnknown('request', options, REQUEST_KEYS);
   }
-  const { signal, timeoutMs, runTimeoutMs, idempotent } = options;
+  const { signal, timeoutMs, runTimeoutMs, idempotent, onProgress } = options;
   checkSignal(signal);
   if (timeoutMs !== undefined) integer('timeoutMs', timeoutMs, 1, MAX_DELAY_MS);
   if (runTimeoutMs !== undefined) integer('runTimeoutMs', runTimeoutMs, 1, MAX_DELAY_MS);
   if (idempotent !== undefined) boolean('idempotent', idempotent);
+  if (onProgress !== undefined && typeof onProgress !== 'function') {
+    throw new TypeError(`expected \`onProgress\` to be a function, got ${shown(onProgress)}`);
+  }
 }

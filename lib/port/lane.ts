@@ -13,10 +13,9 @@
  *   broken            has the reason
  */
 import { ExitError, SpawnError } from '../errors';
-import type { ExitStatus } from '../process/exit-status';
 import { BrokenError, PoisonError } from './port-errors';
-import type { Generation, PortEvents, Restart } from './port-events';
-import type { Request } from './request';
+import type { PortEvents, Restart } from './port-events';
+import type { Request, RequestOptions } from './request';
 import { RestartPolicy, type RestartOptions, type Verdict } from './restart-policy';
 import { Session, type SessionEnd, type SessionOwner, type SessionSettings } from './session';
 import { LaneCounters, type LaneState } from './statistics';
@@ -35,17 +34,16 @@ export interface LaneOwner {
   /** Whether any child of this program has ever answered. */
   readonly hasAnswered: boolean;
   /** A public event, to be emitted when all that belongs to it is done. */
-  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents[Name]): void;
-  /** Requests that no child holds any more and that may go to another, in order. */
-  handBack(requests: readonly Request[]): void;
-  /** The lane was given up. */
-  broken(lane: number, error: BrokenError): void;
-  /** The poison among the suspects is found: the others are innocent. */
-  cleared(): void;
-  /** A child has answered. */
-  answered(): void;
+  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents<unknown>[Name]): void;
+  /**
+   * Requests that no child holds any more and that may go to another, in order.
+   * @param areCleared the poison among the suspects is found: the others are innocent
+   */
+  handBack(requests: readonly Request[], areCleared: boolean): void;
   /** Something else may have changed: there is room, a child is up, over or gone, a replacement is due. */
-  changed(): void;
+  changed(hasAnswered: boolean): void;
+  /** Asks that child of the lane, past the queue. */
+  ask(lane: Lane, session: Session, message: unknown, options: RequestOptions): Promise<unknown>;
 }
 
 /** Two children that crashed with the same request, the second one alone with it, are no accident. */
@@ -129,6 +127,11 @@ export class Lane implements SessionOwner {
     return this.#alive.size === 0;
   }
 
+  /** Whether it takes a message that is not answered. */
+  get takesSends(): boolean {
+    return this.#current?.takesSends === true;
+  }
+
   give(request: Request): void {
     this.counters.given(request);
     this.#current?.give(request);
@@ -180,8 +183,11 @@ export class Lane implements SessionOwner {
     for (const session of [...this.#alive]) session.end('ended', error);
   }
 
-  spawned(session: Session): void {
-    this.#owner.tell('spawn', this.#describe(session));
+  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents<unknown>[Name]): void {
+    this.#owner.tell(name, ...args);
+  }
+
+  ready(session: Session): void {
     const replaced = session === this.#next ? this.#current : undefined;
     if (replaced !== undefined) {
       this.#current = session;
@@ -194,32 +200,22 @@ export class Lane implements SessionOwner {
       this.#beginLifespan();
     }
     this.#handBack(replaced?.leave() ?? []);
-    this.#owner.changed();
+    this.#owner.changed(false);
   }
 
   changed(_session: Session, hasAnswered: boolean): void {
-    if (!hasAnswered) {
-      this.#owner.changed();
-      return;
-    }
-    this.#policy.answered();
-    this.#owner.answered();
+    if (hasAnswered) this.#policy.answered();
+    this.#owner.changed(hasAnswered);
   }
 
-  unexpected(session: Session, message: Buffer): void {
-    this.#owner.tell('unexpected', this.#describe(session), message);
-  }
-
-  exited(session: Session, status: ExitStatus): void {
-    this.#owner.tell('exit', this.#describe(session), status);
-    this.#owner.changed();
+  ask(session: Session, message: unknown, options: RequestOptions): Promise<unknown> {
+    return this.#owner.ask(this, session, message, options);
   }
 
   over(session: Session, end: SessionEnd): void {
     const { again, isPoison } = this.#settleAfter(end);
     const isCrash = end.kind !== 'ended' && !isPoison;
-    if (isPoison) this.#owner.cleared();
-    this.#handBack(again);
+    if (isPoison || again.length > 0) this.#owner.handBack(again, isPoison);
     // Its last replies may have come in one chunk with what it is ended for.
     if (end.kind === 'misbehaved' && end.hasAnswered) this.#policy.answered();
     const isGivenUp = isPoison && this.#policy.foundPoison(this.#owner.hasAnswered).kind === 'give up';
@@ -229,7 +225,7 @@ export class Lane implements SessionOwner {
       else if (session === this.#next) this.#lostNext(end);
       else if (isCrash) this.#crashedBeside(end);
     }
-    this.#owner.changed();
+    this.#owner.changed(false);
   }
 
   gone(session: Session): void {
@@ -237,7 +233,7 @@ export class Lane implements SessionOwner {
     this.counters.gone(session);
     if (session === this.#leaving) this.#leaving = undefined;
     if (this.#state === 'backoff' && this.#backoffTimer === undefined) this.#startCurrent();
-    this.#owner.changed();
+    this.#owner.changed(false);
   }
 
   /** Leaves what belongs to the state that ends. */
@@ -270,10 +266,6 @@ export class Lane implements SessionOwner {
     return session;
   }
 
-  #describe({ generation, pid }: Session): Generation {
-    return { lane: this.id, generation, pid };
-  }
-
   #beginLifespan(): void {
     const { maxRequests, maxAgeMs, jitter } = this.#settings;
     const share = 1 - jitter * Math.random();
@@ -287,7 +279,7 @@ export class Lane implements SessionOwner {
     clearTimeout(this.#ageTimer);
     this.#ageTimer = setTimeout(() => {
       this.#askToReplace();
-      this.#owner.changed();
+      this.#owner.changed(false);
     }, ms).unref();
   }
 
@@ -296,7 +288,7 @@ export class Lane implements SessionOwner {
   }
 
   #handBack(requests: readonly Request[]): void {
-    if (requests.length > 0) this.#owner.handBack(requests);
+    if (requests.length > 0) this.#owner.handBack(requests, false);
   }
 
   /**
@@ -310,7 +302,7 @@ export class Lane implements SessionOwner {
     for (const [behind, request] of written.entries()) {
       if (request.isSettled) continue;
       if (kind !== 'ended') request.crashes += 1;
-      if (!request.isIdempotent) {
+      if (!request.isIdempotent || request.kind === 'of this child') {
         request.reject(behind > 0 && error instanceof ExitError ? error.asSeenFrom(behind) : error);
       } else if (request.crashes >= POISON_CRASHES) {
         isPoison = true;
@@ -319,7 +311,12 @@ export class Lane implements SessionOwner {
         again.push(request);
       }
     }
-    return { again: [...again, ...unwritten], isPoison };
+    // What a hook asked of this child alone is asked of no other.
+    for (const request of unwritten) {
+      if (request.kind === 'of this child') request.reject(error);
+      else again.push(request);
+    }
+    return { again, isPoison };
   }
 
   #lostCurrent(end: SessionEnd, isCrash: boolean): void {
@@ -364,7 +361,7 @@ export class Lane implements SessionOwner {
       this.#enter('backoff');
       this.#backoffTimer = setTimeout(() => {
         this.#startCurrent();
-        this.#owner.changed();
+        this.#owner.changed(false);
       }, delayMs).unref();
     }
     this.#willRestart({ generation, delayMs, cause: end.error });
@@ -383,7 +380,7 @@ export class Lane implements SessionOwner {
     this.brokenBy = broken;
     next?.end('ended', broken);
     current?.end('ended', broken);
-    this.#owner.broken(this.id, broken);
+    this.#owner.tell('lanebroken', this.id, broken);
   }
 }
 

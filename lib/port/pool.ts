@@ -18,30 +18,30 @@ import { Deadlines } from './deadlines';
 import { Lane, type LaneOwner, type LaneSettings } from './lane';
 import { laneFor, laneToReplace, laneToStart, lanesToRelease } from './placement';
 import { ClosedError, QueueFullError, type BrokenError } from './port-errors';
-import type { PortEvents } from './port-events';
-import { Request, type RequestOptions, type RequestOwner, type RequestPlace } from './request';
+import { rethrow, type PortEvents, type Told } from './port-events';
+import { RequestIds } from './protocol';
+import { Request, type RequestKind, type RequestOptions, type RequestOwner, type RequestPlace } from './request';
 import { RequestQueue } from './request-queue';
 import { Statistics, type LaneState, type PortStatistics } from './statistics';
 
-export interface PoolSettings extends LaneSettings {
+export interface PoolSettings extends Omit<LaneSettings, 'ids'> {
   readonly size: number;
   /** How many children `start()` starts, and stay though they have nothing to do. */
   readonly minSize: number;
   /** How long a child may have nothing to do; undefined: without a limit. */
   readonly idleTimeoutMs: number | undefined;
   readonly maxQueue: number;
+  /** Where the framing says it; a longer one is refused at the call. */
   readonly maxMessageBytes: number;
   readonly requestTimeoutMs: number | undefined;
   readonly runTimeoutMs: number | undefined;
   /** Destroys the port. */
   readonly signal: AbortSignal | undefined;
+  readonly encode: ((message: unknown) => Message) | undefined;
   readonly decode: ((message: Buffer) => unknown) | undefined;
 }
 
 export type PortState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closing' | 'closed';
-
-/** A public event, with the arguments of its listeners. */
-export type Told = { [Name in keyof PortEvents]: readonly [Name, PortEvents[Name]] }[keyof PortEvents];
 
 interface Waiter {
   readonly resolve: () => void;
@@ -62,6 +62,7 @@ export class Pool implements LaneOwner, RequestOwner {
   readonly #settings: PoolSettings;
   readonly #emit: (told: Told) => void;
   readonly #lanes: readonly Lane[];
+  readonly #ids = new RequestIds();
   readonly #queue = new RequestQueue();
   readonly #deadlines = new Deadlines<Request>((requests) => this.#giveUp(requests, 'timeout'));
   readonly #aborts = new AbortGroup<Request>((requests) => this.#giveUp(requests, 'abort'));
@@ -71,6 +72,8 @@ export class Pool implements LaneOwner, RequestOwner {
   #destroyedBy: Error | undefined;
   /** What the last lane broke of, when all are broken. */
   #brokenBy: BrokenError | undefined;
+  /** What the latest of the broken lanes broke of. */
+  #lastBroken: BrokenError | undefined;
 
   #isStepping = false;
   #stepAgain = false;
@@ -98,7 +101,10 @@ export class Pool implements LaneOwner, RequestOwner {
     this.#settings = settings;
     this.#emit = emit;
     this.decode = settings.decode;
-    this.#lanes = Array.from({ length: settings.size }, (_, index) => new Lane(index, settings, this));
+    this.#lanes = Array.from(
+      { length: settings.size },
+      (_, index) => new Lane(index, { ...settings, ids: this.#ids }, this),
+    );
     this.#statistics = new Statistics(settings.command, this.#lanes);
     const { signal } = settings;
     if (signal?.aborted) void this.destroy(new AbortError(signal));
@@ -129,21 +135,47 @@ export class Pool implements LaneOwner, RequestOwner {
     return this.#statistics.take();
   }
 
-  /** @returns the reply as `decode` gives it, or as a Buffer that nobody else owns, perhaps a view on a larger chunk */
-  request(message: Message, options: RequestOptions): Promise<unknown> {
-    const { signal } = options;
-    const refusal = this.#refusal(signal) ?? this.#fault(message);
+  /**
+   * @returns the reply as `decode` or the protocol gives it, or as a Buffer that nobody else owns, perhaps a view on a
+   * larger chunk
+   * @throws what `encode` throws
+   */
+  request(message: unknown, options: RequestOptions): Promise<unknown> {
+    const { protocol } = this.#settings;
+    const id = protocol === undefined || protocol.ids === false ? undefined : this.#ids.give();
+    const encoded = this.#encode(message, id, options);
+    const refusal = this.#refusal(options.signal) ?? this.#fault(encoded);
     if (refusal !== undefined) return Promise.reject(refusal);
-    const { requestTimeoutMs, runTimeoutMs } = this.#settings;
-    const request = new Request(message, options, options.runTimeoutMs ?? runTimeoutMs, this.#queue, this);
-    this.#statistics.asked(request);
-    this.pending += 1;
-    const timeoutMs = options.timeoutMs ?? requestTimeoutMs;
-    if (timeoutMs !== undefined) request.deadline = this.#deadlines.set(request, timeoutMs, performance.now());
-    if (signal !== undefined) this.#aborts.add(signal, request);
+    const request = this.#create('request', encoded, id, options, this.#queue);
     this.#queue.push(request);
     this.#step();
     request.own();
+    return request.promise;
+  }
+
+  /** A message that is not answered, in the order of the calls. Resolves when a child is given it. */
+  send(message: unknown): Promise<unknown> {
+    const encoded = this.#encode(message, undefined, {});
+    const refusal = this.#refusal(undefined) ?? this.#fault(encoded);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const request = this.#create('send', encoded, undefined, {}, this.#queue);
+    this.#queue.push(request);
+    this.#step();
+    request.own();
+    return request.promise;
+  }
+
+  ask(lane: Lane, session: RequestPlace & { give(request: Request): void }, message: unknown, options: RequestOptions) {
+    const { protocol } = this.#settings;
+    const id = protocol === undefined || protocol.ids === false ? undefined : this.#ids.give();
+    const encoded = this.#encode(message, id, options);
+    const refusal = options.signal?.aborted ? new AbortError(options.signal) : this.#fault(encoded);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const request = this.#create('of this child', encoded, id, options, session);
+    lane.counters.given(request);
+    session.give(request);
+    request.own();
+    this.#step();
     return request.promise;
   }
 
@@ -157,9 +189,10 @@ export class Pool implements LaneOwner, RequestOwner {
   restart(): void {
     if (this.#state !== 'open') throw new ClosedError(this.#settings.command);
     this.#brokenBy = undefined;
+    this.#lastBroken = undefined;
     for (const lane of this.#lanes) lane.restart();
     if (this.state === 'idle') this.#lanes[0]?.start();
-    this.changed();
+    this.changed(false);
   }
 
   close(): Promise<void> {
@@ -181,40 +214,28 @@ export class Pool implements LaneOwner, RequestOwner {
     return this.#ending();
   }
 
-  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents[Name]): void {
-    this.#told.push([name, args] as unknown as Told);
+  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents<unknown>[Name]): void {
+    const told = [name, args] as unknown as Told;
+    if (told[0] === 'lanebroken') this.#lastBroken = told[1][1];
+    this.#told.push(told);
   }
 
   /** A child on its way out may die after the port broke: nobody would take what it held. */
-  handBack(requests: readonly Request[]): void {
+  handBack(requests: readonly Request[], areCleared: boolean): void {
     for (const request of requests) {
       request.counters?.handedBack(request);
     }
     this.#queue.putBack(requests);
+    if (areCleared) for (const request of this.#queue.toArray()) request.crashes = 0;
     const fatal = this.#brokenBy ?? (this.#state === 'destroyed' ? this.#destroyedBy : undefined);
     if (fatal !== undefined) this.#rejectQueued(fatal);
   }
 
-  broken(lane: number, error: BrokenError): void {
-    this.tell('lanebroken', lane, error);
-    if (this.#state === 'destroyed' || this.#lanes.some(({ state }) => state !== 'broken')) return;
-    this.#brokenBy = error;
-    this.#rejectQueued(error);
-    this.tell('broken', error);
-  }
-
-  cleared(): void {
-    for (const request of this.#queue.toArray()) request.crashes = 0;
-  }
-
-  answered(): void {
-    this.hasAnswered = true;
-    this.#silenceTimer?.refresh();
-    this.#step();
-  }
-
-  changed(): void {
-    this.#mayGrow = true;
+  changed(hasAnswered: boolean): void {
+    if (hasAnswered) {
+      this.hasAnswered = true;
+      this.#silenceTimer?.refresh();
+    } else this.#mayGrow = true;
     this.#step();
   }
 
@@ -223,6 +244,31 @@ export class Pool implements LaneOwner, RequestOwner {
     if (request.signal !== undefined) this.#aborts.delete(request.signal, request);
     if (request.deadline !== undefined) this.#deadlines.clear(request.deadline);
     this.pending -= 1;
+  }
+
+  #encode(message: unknown, id: number | undefined, { onProgress }: RequestOptions): Message {
+    const { protocol, encode } = this.#settings;
+    if (protocol !== undefined) return protocol.encode(message, id, onProgress !== undefined);
+    return encode === undefined ? (message as Message) : encode(message);
+  }
+
+  #create(
+    kind: RequestKind,
+    message: Message,
+    id: number | undefined,
+    options: RequestOptions,
+    place: RequestPlace,
+  ): Request {
+    const { signal, timeoutMs = this.#settings.requestTimeoutMs } = options;
+    const runTimeoutMs = options.runTimeoutMs ?? this.#settings.runTimeoutMs;
+    const request = new Request({ kind, message, id, runTimeoutMs, place }, options, this);
+    this.#statistics.asked(request);
+    this.pending += 1;
+    // What is not answered is not waited for.
+    if (kind === 'send') return request;
+    if (timeoutMs !== undefined) request.deadline = this.#deadlines.set(request, timeoutMs, performance.now());
+    if (signal !== undefined) this.#aborts.add(signal, request);
+    return request;
   }
 
   #refusal(signal: AbortSignal | undefined): Error | undefined {
@@ -283,7 +329,10 @@ export class Pool implements LaneOwner, RequestOwner {
   #reasonFor(request: Request, reason: 'abort' | 'timeout'): Error {
     if (reason === 'abort' && request.signal !== undefined) return new AbortError(request.signal);
     const timeoutMs = request.deadline?.series.afterMs ?? 0;
-    return new TimeoutError({ command: this.#settings.command, timeoutMs, ...request.place.waitOf(request) });
+    const { command, start } = this.#settings;
+    const { phase, ...facts } = request.place.waitOf(request);
+    const isStarting = phase === 'queue' && start !== undefined && this.state === 'starting';
+    return new TimeoutError({ command, timeoutMs, phase: isStarting ? 'start' : phase, ...facts });
   }
 
   #step(): void {
@@ -296,6 +345,7 @@ export class Pool implements LaneOwner, RequestOwner {
       do {
         this.#stepAgain = false;
         if (this.#state === 'open' || this.#state === 'closing') {
+          this.#noticeBroken();
           this.#assign();
           this.#grow();
           this.#replace();
@@ -315,10 +365,20 @@ export class Pool implements LaneOwner, RequestOwner {
     return this.#stepAgain;
   }
 
+  /** Whether the last child was given up. */
+  #noticeBroken(): void {
+    const error = this.#lastBroken;
+    if (error === undefined || this.#brokenBy !== undefined) return;
+    if (this.#lanes.some(({ state }) => state !== 'broken')) return;
+    this.#brokenBy = error;
+    this.#rejectQueued(error);
+    this.tell('broken', error);
+  }
+
   /** Gives what waits to the children that have room. */
   #assign(): void {
     for (let request = this.#queue.peek(); request !== undefined; request = this.#queue.peek()) {
-      const lane = laneFor(request.crashes > 0, this.#lanes);
+      const lane = request.kind === 'send' ? this.#laneForSend() : laneFor(request.crashes > 0, this.#lanes);
       if (lane === undefined) return;
       if (request.deadline !== undefined && request.deadline.atMs <= performance.now()) {
         request.giveUp('timeout', this.#reasonFor(request, 'timeout'));
@@ -328,6 +388,10 @@ export class Pool implements LaneOwner, RequestOwner {
       lane.give(request);
       this.#mayGrow = true;
     }
+  }
+
+  #laneForSend(): Lane | undefined {
+    return this.#lanes.find(({ takesSends }) => takesSends);
   }
 
   #grow(): void {
@@ -369,7 +433,7 @@ export class Pool implements LaneOwner, RequestOwner {
       const idle = new Set(this.#lanes.filter((lane) => this.#hasBeenIdle(lane)));
       for (const lane of lanesToRelease((one) => idle.has(one), minSize, this.#lanes)) lane.release();
       if (this.#lanes.every(({ state }) => state === 'idle' || state === 'broken')) this.#endIdleWatch();
-      this.changed();
+      this.changed(false);
     }, idleTimeoutMs / IDLE_LOOKS).unref();
   }
 
@@ -443,8 +507,4 @@ export class Pool implements LaneOwner, RequestOwner {
       }
     }
   }
-}
-
-function rethrow(error: unknown): never {
-  throw error;
 }

@@ -1,6 +1,7 @@
 /** What the monitor does, for those who watch. */
 import type { ExitStatus } from '../process/exit-status';
 import type { BrokenError } from './port-errors';
+import type { PortChild } from './protocol';
 
 /** A child. */
 export interface Generation {
@@ -23,7 +24,7 @@ export interface Restart {
 }
 
 /** Events come when all that belongs to them is done: a listener may call any method of the port, and may throw. */
-export interface PortEvents {
+export interface PortEvents<Event = never> {
   /** A child is up. */
   spawn: [child: Generation];
   /** A child has ended. It may come after the next one's `spawn`, where that was started before. */
@@ -34,6 +35,18 @@ export interface PortEvents {
   lanebroken: [lane: number, error: BrokenError];
   /** The last child was given up; requests fail until `restart()`. */
   broken: [error: BrokenError];
-  /** A child sent a message that nobody waits for, and is replaced. */
+  /** A child sent a message that nobody waits for, and is replaced; or one that the protocol calls stray, and stays. */
   unexpected: [child: Generation, message: Buffer];
+  /** A child sent what the protocol calls an event. */
+  message: [event: Event, child: PortChild<unknown, unknown>];
+}
+
+/** Any of the events, with the arguments of its listeners. */
+export type Told = {
+  [Name in keyof PortEvents<unknown>]: readonly [Name, PortEvents<unknown>[Name]];
+}[keyof PortEvents];
+
+/** For `process.nextTick`: the throw of user code reaches the process as it is, and does not stop us halfway. */
+export function rethrow(error: unknown): never {
+  throw error;
 }

@@ -1,9 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { PORT_DUPLEX_KEYS, checkPortDuplexOptions, type PortDuplexOptions } from '../duplex/port-duplex-options';
 import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/format';
-import type { Message } from '../framing/frame-writer';
-import { integer, oneOf, optionsOf, refuseUnknown, shown } from '../options';
+import { FrameParser } from '../framing/frame-parser';
+import { FrameWriter, type Message } from '../framing/frame-writer';
+import { checkFraming, type Framing } from '../framing/framing';
+import { boolean, integer, oneOf, optionsOf, refuseUnknown, shown } from '../options';
 import type { PoolSettings } from './pool';
+import type { ChildHooks, Protocol } from './protocol';
 import type { RestartOptions } from './restart-policy';
 import { OPEN_CHILD, type OpenChild } from './session';
 
@@ -19,12 +22,20 @@ export interface Codec<Request, Reply> {
   readonly decode?: ((message: Buffer) => Reply) | undefined;
 }
 
-export interface PortOptions<Request = Message, Reply = Buffer>
+export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   extends
     Omit<PortDuplexOptions, Decided>,
     FrameFormat,
     Codec<Request, Reply>,
+    ChildHooks<Request, Reply>,
     Optional<Omit<RestartOptions, 'backoff'>> {
+  /**
+   * How messages lie in the bytes to and from the child: `lines()`, `contentLength()`, or your own. Instead of the
+   * options of a length prefix, which are the default.
+   */
+  readonly framing?: Framing | undefined;
+  /** What is said, where that is more than one reply to each message, in order. Instead of `encode` and `decode`. */
+  readonly protocol?: Protocol<Request, Reply, Event> | undefined;
   /** How many requests a child is given before it has answered the first. Default 1. */
   readonly maxInFlight?: number | undefined;
   /** How many requests may wait besides those that the children hold. Default Infinity. */
@@ -34,8 +45,9 @@ export interface PortOptions<Request = Message, Reply = Buffer>
   /** How many milliseconds a child may take for a request from the moment it is given it; see RequestOptions. Default: any time. */
   readonly runTimeoutMs?: number | undefined;
   /**
-   * How many milliseconds a child that has never answered may take to its first reply, from its first request on. Until
-   * then no deadline of a request ends it: a program with a slow start is not started again and again. Default 30 000.
+   * How many milliseconds a child that has never answered may take to its first reply, from its first request on; and for
+   * `start`. Until then no deadline of a request ends it: a program with a slow start is not started again and again.
+   * Default 30 000, and then a child is only ended for it when a deadline of a request has passed.
    */
   readonly startTimeoutMs?: number | undefined;
   /** The delay before a restart doubles from `minMs` (100) to `maxMs` (30 000), and is drawn between 0 and that. */
@@ -50,7 +62,11 @@ export interface PortOptions<Request = Message, Reply = Buffer>
   readonly [OPEN_CHILD]?: OpenChild | undefined;
 }
 
-export interface PortPoolOptions<Request = Message, Reply = Buffer> extends PortOptions<Request, Reply> {
+export interface PortPoolOptions<Request = Message, Reply = Buffer, Event = never> extends PortOptions<
+  Request,
+  Reply,
+  Event
+> {
   /** How many children there are at most, 1 to 1024; they are started as they are needed. Default: as many as there are cores. */
   readonly size?: number | undefined;
   /** A child that had nothing to do for this many milliseconds leaves, until it is needed again. Default: none leaves. */
@@ -58,6 +74,15 @@ export interface PortPoolOptions<Request = Message, Reply = Buffer> extends Port
   /** How many children `start()` starts, and how many stay though they have nothing to do. Default 0. */
   readonly minSize?: number | undefined;
 }
+
+/** The hooks that make messages of requests, and replies of messages: needed where the types are others than those. */
+export type NeededHooks<Request, Reply, Event> =
+  | (([Request] extends [Message] ? unknown : { readonly encode: (request: Request) => Message }) &
+      ([Buffer] extends [Reply] ? unknown : { readonly decode: (message: Buffer) => Reply }))
+  | { readonly protocol: Protocol<Request, Reply, Event> };
+
+/** The command of a port without options, whose requests are messages and whose replies are Buffers. */
+export type PlainCommand<Request, Reply> = [Request, Buffer] extends [Message, Reply] ? string : never;
 
 const MAX_DELAY_MS = 2 ** 31 - 1;
 /** A busy system takes its time to reap; too short, and it is not known how a child ended that closed its pipes first. */
@@ -69,6 +94,10 @@ const SPAWN_KEYS: readonly string[] = PORT_DUPLEX_KEYS.filter((key) => !DECIDED.
 const OWN_KEYS: readonly string[] = [
   'encode',
   'decode',
+  'framing',
+  'protocol',
+  'start',
+  'stop',
   'maxInFlight',
   'maxQueue',
   'requestTimeoutMs',
@@ -89,37 +118,31 @@ const MAX_SIZE = 1024;
 /** The limits of a pool's children are drawn from this share below what was asked, so that they do not meet. */
 const POOL_JITTER = 0.2;
 
-interface Checked<Request> {
-  readonly settings: PoolSettings;
-  readonly encode: ((request: Request) => Message) | undefined;
-}
-
 /**
  * Takes the constructor's arguments, `(command, args?, options?)` or `(command, options?)`.
  * @throws TypeError or RangeError, with the name of what was wrong, what was expected and what came
  */
-export function checkPortOptions<Request>(command: unknown, second: unknown, third: unknown): Checked<Request> {
+export function checkPortOptions(command: unknown, second: unknown, third: unknown): PoolSettings {
   const { args, options } = argumentsOf('Port', PORT_KEYS, second, third);
-  return check<Request>('Port', command, args, options);
+  return check('Port', command, args, options);
 }
 
 /** The same, of a pool. */
-export function checkPortPoolOptions<Request>(command: unknown, second: unknown, third: unknown): Checked<Request> {
+export function checkPortPoolOptions(command: unknown, second: unknown, third: unknown): PoolSettings {
   const { args, options } = argumentsOf('PortPool', POOL_KEYS, second, third);
-  const { settings, encode } = check<Request>('PortPool', command, args, options);
   const { size = availableParallelism(), minSize = 0, idleTimeoutMs } = options;
   integer('size', size, 1, MAX_SIZE);
   return {
-    settings: {
-      ...settings,
-      size,
-      minSize: integer('minSize', minSize, 0, size),
-      idleTimeoutMs: optionalMs('idleTimeoutMs', idleTimeoutMs),
-      jitter: POOL_JITTER,
-    },
-    encode,
+    ...check('PortPool', command, args, options),
+    size,
+    minSize: integer('minSize', minSize, 0, size),
+    idleTimeoutMs: optionalMs('idleTimeoutMs', idleTimeoutMs),
+    jitter: POOL_JITTER,
   };
 }
+
+/** Any port's. */
+type Options = PortPoolOptions<unknown, unknown, unknown>;
 
 /** The arguments are `(command, args?, options?)` or `(command, options?)`. */
 function argumentsOf(
@@ -127,35 +150,34 @@ function argumentsOf(
   keys: readonly PropertyKey[],
   second: unknown,
   third: unknown,
-): { readonly args: unknown; readonly options: PortPoolOptions<unknown, unknown> } {
+): { readonly args: unknown; readonly options: Options } {
   const hasArgs = Array.isArray(second) || third !== undefined;
-  const options = ((hasArgs ? third : second) ?? {}) as PortPoolOptions<unknown, unknown>;
+  const options = ((hasArgs ? third : second) ?? {}) as Options;
   return { args: hasArgs ? second : [], options: optionsOf(what, options, keys) };
 }
 
-function check<Request>(
-  what: string,
-  command: unknown,
-  args: unknown,
-  options: PortPoolOptions<Request, unknown>,
-): Checked<Request> {
+function check(what: string, command: unknown, args: unknown, options: Options): PoolSettings {
   const spawnOptions: PortDuplexOptions = pick(options, SPAWN_KEYS);
   const checked = checkPortDuplexOptions(command, args, spawnOptions);
   const format: FrameFormat = pick(options, FRAME_FORMAT_KEYS);
-  const { maxMessageBytes } = lengthPrefix(what, format);
+  const framing = checkFramingOptions(what, options, format);
   const { env, encode, decode, maxQueue = Infinity } = options;
-  const settings: PoolSettings = {
+  return {
     ...checkRestart(options),
     command: checked.child.command,
     args: checked.child.args,
     // Our own, for the next child is spawned long after; and the signal ends the port, not one child after another.
     spawnOptions: { ...spawnOptions, cwd: checked.child.cwd, env: env && copyOf(env), signal: undefined },
     signal: checked.signal,
+    ...framing,
     format,
+    protocol: checkProtocol(options),
+    start: hook('start', options.start),
+    stop: hook('stop', options.stop),
     successCodes: checked.successCodes,
-    maxMessageBytes,
     farewellMs: FAREWELL_MS,
     lastWordsMs: checked.orphanGraceMs + LAST_WORDS_MS,
+    isStartBounded: options.startTimeoutMs !== undefined,
     startTimeoutMs: integer('startTimeoutMs', options.startTimeoutMs ?? 30_000, 1, MAX_DELAY_MS),
     open: options[OPEN_CHILD],
     size: 1,
@@ -166,6 +188,7 @@ function check<Request>(
     maxQueue: maxQueue === Infinity ? maxQueue : integer('maxQueue', maxQueue, 0, Number.MAX_SAFE_INTEGER),
     requestTimeoutMs: optionalMs('requestTimeoutMs', options.requestTimeoutMs),
     runTimeoutMs: optionalMs('runTimeoutMs', options.runTimeoutMs),
+    encode: hook('encode', encode),
     decode: hook('decode', decode),
     maxRequests:
       options.maxRequests === undefined
@@ -174,7 +197,35 @@ function check<Request>(
     maxAgeMs: optionalMs('maxAgeMs', options.maxAgeMs),
     closeTimeoutMs: integer('closeTimeoutMs', options.closeTimeoutMs ?? 5000, 1, MAX_DELAY_MS),
   };
-  return { settings, encode: hook('encode', encode) };
+}
+
+/** A framing of the caller's own, or a length prefix. */
+function checkFramingOptions(
+  what: string,
+  { framing }: Options,
+  format: FrameFormat,
+): { readonly framing: Framing; readonly maxMessageBytes: number } {
+  if (framing === undefined) {
+    const { maxMessageBytes } = lengthPrefix(what, format);
+    const prefixed = { parser: () => new FrameParser(format), writer: () => new FrameWriter(format) };
+    return { framing: prefixed, maxMessageBytes };
+  }
+  const [given] = Object.keys(format);
+  if (given === undefined) return { framing: checkFraming(framing), maxMessageBytes: Infinity };
+  throw new TypeError(`expected \`framing\` without the options of a length prefix, got \`${given}\` beside it`);
+}
+
+function checkProtocol({ protocol, encode, decode }: Options): Options['protocol'] {
+  if (protocol === undefined) return undefined;
+  const { encode: says, receive, cancel, ids } = protocol as Partial<Protocol<unknown, unknown, unknown>>;
+  if (typeof says !== 'function' || typeof receive !== 'function') {
+    throw new TypeError(`expected \`protocol\` to have the methods encode() and receive(), got ${shown(protocol)}`);
+  }
+  hook('protocol.cancel', cancel);
+  if (ids !== undefined) boolean('protocol.ids', ids);
+  if (encode === undefined && decode === undefined) return protocol;
+  const name = encode === undefined ? 'decode' : 'encode';
+  throw new TypeError(`expected \`protocol\` without \`encode\` and \`decode\`, got \`${name}\` beside it`);
 }
 
 function checkRestart(

@@ -1,6 +1,6 @@
 import type { Message } from '../framing/frame-writer';
 import { BasePort } from './base-port';
-import { checkPortPoolOptions, type PortPoolOptions } from './port-options';
+import { checkPortPoolOptions, type NeededHooks, type PlainCommand, type PortPoolOptions } from './port-options';
 
 /**
  * The same program in several children behind one queue: a Port that uses every core.
@@ -11,16 +11,16 @@ import { checkPortPoolOptions, type PortPoolOptions } from './port-options';
  * A message of up to 16 KiB may be changed right after the call; a longer one must not be changed before its request is
  * settled. A reply is yours; it may be a view on a larger chunk.
  */
-export class PortPool<Request = Message, Reply = Buffer> extends BasePort<Request, Reply> {
+export class PortPool<Request = Message, Reply = Buffer, Event = never> extends BasePort<Request, Reply, Event> {
   /** @throws TypeError or RangeError for a wrong argument or option; what the system refuses fails the requests */
-  constructor(command: string, args?: readonly string[], options?: PortPoolOptions<Request, Reply>);
-  constructor(command: string, options?: PortPoolOptions<Request, Reply>);
   constructor(
     command: string,
-    second?: readonly string[] | PortPoolOptions<Request, Reply>,
-    third?: PortPoolOptions<Request, Reply>,
-  ) {
-    const { settings, encode } = checkPortPoolOptions<Request>(command, second, third);
-    super(settings, encode);
+    args: readonly string[] | undefined,
+    options: PortPoolOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>,
+  );
+  constructor(command: string, options: PortPoolOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>);
+  constructor(command: PlainCommand<Request, Reply>, args?: readonly string[]);
+  constructor(command: string, second?: unknown, third?: unknown) {
+    super(checkPortPoolOptions(command, second, third));
   }
 }

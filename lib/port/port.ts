@@ -1,6 +1,6 @@
 import type { Message } from '../framing/frame-writer';
 import { BasePort } from './base-port';
-import { checkPortOptions, type PortOptions } from './port-options';
+import { checkPortOptions, type NeededHooks, type PlainCommand, type PortOptions } from './port-options';
 
 /**
  * A program kept warm behind `await port.request(message)`: monitored, and replaced when it dies.
@@ -12,16 +12,26 @@ import { checkPortOptions, type PortOptions } from './port-options';
  * A message of up to 16 KiB may be changed right after the call; a longer one must not be changed before its request is
  * settled. A reply is yours; it may be a view on a larger chunk.
  */
-export class Port<Request = Message, Reply = Buffer> extends BasePort<Request, Reply> {
+export class Port<Request = Message, Reply = Buffer, Event = never> extends BasePort<Request, Reply, Event> {
   /** @throws TypeError or RangeError for a wrong argument or option; what the system refuses fails the requests */
-  constructor(command: string, args?: readonly string[], options?: PortOptions<Request, Reply>);
-  constructor(command: string, options?: PortOptions<Request, Reply>);
   constructor(
     command: string,
-    second?: readonly string[] | PortOptions<Request, Reply>,
-    third?: PortOptions<Request, Reply>,
-  ) {
-    const { settings, encode } = checkPortOptions<Request>(command, second, third);
-    super(settings, encode);
+    args: readonly string[] | undefined,
+    options: PortOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>,
+  );
+  constructor(command: string, options: PortOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>);
+  constructor(command: PlainCommand<Request, Reply>, args?: readonly string[]);
+  constructor(command: string, second?: unknown, third?: unknown) {
+    super(checkPortOptions(command, second, third));
+  }
+
+  /**
+   * Sends a message that is not answered: it keeps the order of the calls and takes no place in `maxInFlight`. Resolves
+   * when the child has been given it; one that no child was given goes to the next, one that was is not repeated.
+   *
+   * Rejects as a request does.
+   */
+  send(message: Request): Promise<void> {
+    return this.sendToChild(message);
   }
 }

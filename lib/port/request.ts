@@ -23,6 +23,11 @@ export interface RequestOptions {
   readonly runTimeoutMs?: number | undefined;
   /** Whether the request may be sent again when a child dies with it. Default false. */
   readonly idempotent?: boolean | undefined;
+  /**
+   * Called with what the protocol calls progress of this request. Each call begins `runTimeoutMs` anew. A throw is the
+   * caller's own, and uncaught.
+   */
+  readonly onProgress?: ((value: unknown) => void) | undefined;
 }
 
 /** What a request waits for, as the TimeoutError tells it. */
@@ -65,11 +70,24 @@ export interface RequestOwner {
   settled(request: Request): void;
 }
 
+/**
+ * Who may have it: any child; any child, and it is not answered; or the one child that it was asked of by a hook.
+ */
+export type RequestKind = 'request' | 'send' | 'of this child';
+
 /** The sequence number of a request that no child was given. */
 export const UNWRITTEN = -1;
 
 /** A message up to this size belongs to the request once it has to wait, and its caller may change it after the call. */
 const OWNED_BYTES = 16 * 1024;
+
+export interface RequestFacts {
+  readonly kind: RequestKind;
+  readonly message: Message;
+  readonly id: number | undefined;
+  readonly runTimeoutMs: number | undefined;
+  readonly place: RequestPlace;
+}
 
 type Resolve = (reply: unknown) => void;
 type Reject = (error: unknown) => void;
@@ -84,7 +102,11 @@ function capture(resolve: Resolve, reject: Reject): void {
 
 export class Request {
   readonly promise: Promise<unknown>;
+  readonly kind: RequestKind;
   message: Message;
+  /** What its protocol calls it by, where that has ids. */
+  readonly id: number | undefined;
+  readonly onProgress: ((value: unknown) => void) | undefined;
   readonly isIdempotent: boolean;
   /** How many children died by themselves with the request, or misbehaved and were ended for that. */
   crashes = 0;
@@ -107,14 +129,12 @@ export class Request {
   readonly #resolve: Resolve;
   readonly #reject: Reject;
 
-  constructor(
-    message: Message,
-    { signal, idempotent = false }: RequestOptions,
-    runTimeoutMs: number | undefined,
-    place: RequestPlace,
-    owner: RequestOwner,
-  ) {
+  constructor(facts: RequestFacts, { signal, idempotent = false, onProgress }: RequestOptions, owner: RequestOwner) {
+    const { kind, message, id, runTimeoutMs, place } = facts;
+    this.kind = kind;
     this.message = message;
+    this.id = id;
+    this.onProgress = onProgress;
     this.isIdempotent = idempotent;
     this.signal = signal;
     this.runTimeoutMs = runTimeoutMs;
@@ -141,12 +161,11 @@ export class Request {
   resolve(message: Buffer): void {
     if (this.isSettled) return;
     const { decode } = this.#owner;
-    this.state = 'resolved';
     if (decode === undefined) {
-      this.#owner.settled(this);
-      this.#resolve(message);
+      this.settleWith(message);
       return;
     }
+    this.state = 'resolved';
     try {
       const reply = decode(message);
       this.#owner.settled(this);
@@ -156,6 +175,14 @@ export class Request {
       this.#owner.settled(this);
       this.#reject(error);
     }
+  }
+
+  /** With a reply that its protocol has decoded. */
+  settleWith(reply: unknown): void {
+    if (this.isSettled) return;
+    this.state = 'resolved';
+    this.#owner.settled(this);
+    this.#resolve(reply);
   }
 
   reject(error: Error): void {

@@ -1,20 +1,24 @@
 /**
- * One child's life: its stream, the requests it holds, and its replies.
+ * One child's life: its stream, and what it may be given when.
  *
- *   starting --spawn--> untried --first reply--> serving
- *      |                   |                        |
- *      | leave()           | leave()                | leave()          requests are given to `untried` and `serving`
- *      |                   '--------> draining <----'                  alone; `draining` waits for the replies that are
- *      |                                 |                             awaited, `leaving` for the exit: the child's input
- *      '--------> leaving <--last reply--'                             has ended by then
- *                    |
- *   any but over: a pipe closes, or the child exits --> dying          waits until it is known how the child ended
+ *   starting --spawn--> preparing --start() is done--> untried --first answer--> serving
+ *      |                    |                             |                         |
+ *      | leave()            | leave()                     | leave()                 | leave()
+ *      |                    |                             '-------> draining <------'
+ *      |                    |                                          | the last awaited reply
+ *      |                    |                                          v
+ *      '--------------------'-------> leaving <--stop() is done-- stopping
+ *
+ *   Requests are given to `untried` and `serving` alone. `preparing` and `stopping` are passed through where there is no
+ *   such hook. In `leaving` the child's input has ended. A child that answered in `preparing` is `serving` at once.
+ *   any but leaving, over: a pipe closes, or the child exits --> dying       waits until it is known how the child ended
  *   dying: leave() --> leaving, or draining where a reply is awaited
  *   any: the stream's error, a protocol fault, end(), the state's timer --> over
  *
- *   timer of    untried   from the first request on, `startTimeoutMs`: the child never answers, and is ended
+ *   timer of    preparing `startTimeoutMs`
+ *               untried   from the first request on, `startTimeoutMs`: the child never answers, and is ended
  *               draining  none; coming from `dying` or `untried`, `closeTimeoutMs` or what is left of the start
- *               leaving   `closeTimeoutMs`: the child stays after the end of its input, and is ended
+ *               stopping, leaving   `closeTimeoutMs`: the child stays, and is ended
  *               dying     until the exit FAREWELL: it closed a pipe and lives on; after the exit, longer than the stream
  *                         takes to tell how it ended: a descendant writes on without an end
  */
@@ -24,22 +28,28 @@ import { PortDuplex } from '../duplex/port-duplex';
 import type { PortDuplexOptions } from '../duplex/port-duplex-options';
 import { ExitError, InputClosedError, TimeoutError } from '../errors';
 import type { FrameFormat } from '../framing/format';
-import { FrameParser } from '../framing/frame-parser';
-import { FrameWriter } from '../framing/frame-writer';
-import type { ExitStatus } from '../process/exit-status';
+import type { PartialMessage } from '../framing/frame-parser';
+import type { Framing, FramingParser, FramingWriter } from '../framing/framing';
 import { Deadlines } from './deadlines';
-import { InFlight } from './in-flight';
+import { Exchange, type ExchangeOwner, type ExchangeSettings } from './exchange';
+import type { ExitStatus } from '../process/exit-status';
 import { UnexpectedReplyError } from './port-errors';
-import { type GiveUpReason, type Request, type RequestPlace, type Wait } from './request';
+import type { PortEvents } from './port-events';
+import type { ChildHooks, PortChild } from './protocol';
+import type { GiveUpReason, Request, RequestOptions, RequestPlace, Wait } from './request';
 
-export interface SessionSettings {
+export interface SessionSettings extends ExchangeSettings, ChildHooks<unknown, unknown> {
   readonly command: string;
   readonly args: readonly string[];
   readonly spawnOptions: PortDuplexOptions;
+  readonly framing: Framing;
+  /** That of the framing, where it is a length prefix. */
   readonly format: FrameFormat;
   readonly successCodes: readonly number[];
   readonly maxInFlight: number;
   readonly startTimeoutMs: number;
+  /** Whether a child that never answers is ended after that, though no deadline has passed. */
+  readonly isStartBounded: boolean;
   readonly closeTimeoutMs: number;
   /** How long a child that closed one of its pipes is given to exit, so that it can be said how it ended. */
   readonly farewellMs: number;
@@ -64,7 +74,8 @@ export type OpenChild = (settings: { readonly command: string; readonly format: 
 /** The key of an option that is not for users: what stands in the place of a program; see rexport/testing. */
 export const OPEN_CHILD = Symbol('rexport.open-child');
 
-export type SessionState = 'starting' | 'untried' | 'serving' | 'draining' | 'leaving' | 'dying' | 'over';
+export type SessionState =
+  'starting' | 'preparing' | 'untried' | 'serving' | 'draining' | 'stopping' | 'leaving' | 'dying' | 'over';
 
 /**
  * Why a session takes no more: the child died by itself, it broke the protocol and was ended for that, or it was ended
@@ -86,47 +97,58 @@ export interface SessionEnd {
 
 /** All that is told upward, always after the session's own state has changed. */
 export interface SessionOwner {
-  spawned(session: Session): void;
-  /** There may be room for more requests. */
+  readonly id: number;
+  /** A public event. */
+  tell<Name extends keyof PortEvents>(name: Name, ...args: PortEvents<unknown>[Name]): void;
+  /** The child may be given requests. */
+  ready(session: Session): void;
+  /** There may be room for more requests, or a reply came. */
   changed(session: Session, hasAnswered: boolean): void;
-  /** The child sent a message that nobody waits for. */
-  unexpected(session: Session, message: Buffer): void;
-  exited(session: Session, status: ExitStatus): void;
   /** Once: the session takes no more. The child may still be on its way out. */
   over(session: Session, end: SessionEnd): void;
   /** Last of all: the child is gone. */
   gone(session: Session): void;
+  /** Asks this child, past the queue. */
+  ask(session: Session, message: unknown, options: RequestOptions): Promise<unknown>;
 }
 
-export class Session implements RequestPlace, BatchSource {
+/** With ids: after how many deadlines in a row, with no message between them, a child is known to hang. */
+const MAX_MISSED = 3;
+
+export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   readonly generation: number;
   /** Requests that this child was given. */
   given = 0;
+  /** Replies that came after their requests were given up. */
+  lateReplies = 0;
 
   readonly #settings: SessionSettings;
   readonly #owner: SessionOwner;
-  readonly #runDeadlines = new Deadlines<Request>((requests) => this.#overran(requests));
   readonly #port: OpenedChild;
-  readonly #parser: FrameParser;
-  readonly #writer: FrameWriter;
+  readonly #parser: FramingParser & { readonly partial?: PartialMessage };
+  readonly #writer: FramingWriter;
   readonly #sender: BatchSender;
-  readonly #inFlight = new InFlight();
+  readonly #exchange: Exchange;
+  readonly #runDeadlines = new Deadlines<Request>((requests) => this.#overran(requests));
   #state: SessionState = 'starting';
   /** Belongs to the state. */
   #timer: NodeJS.Timeout | undefined;
   /** In the midst of a chunk: requests made meanwhile, by user code that is called, wait for its end. */
   #isParsing = false;
   #spawnedAt = 0;
-  #replies = 0;
+  #firstGivenAt = 0;
   /** What was given up since the last `reconsider`, as far as it may cost the child. */
   #costly: { readonly reason: GiveUpReason; readonly error: Error | undefined } | undefined;
+  /** With ids: deadlines that passed with no message between them, of requests that were written one after the other. */
+  #missed = { deadlines: 0, fromSequence: 0 };
 
   constructor(generation: number, settings: SessionSettings, owner: SessionOwner) {
     this.generation = generation;
     this.#settings = settings;
     this.#owner = owner;
-    this.#parser = new FrameParser(settings.format);
-    this.#writer = new FrameWriter(settings.format);
+    this.#parser = settings.framing.parser();
+    this.#writer = settings.framing.writer();
+    this.#exchange = new Exchange(settings, this);
     const { command, args, spawnOptions } = settings;
     // No exit code is a success here: how the child ended is told by one event, whatever it was.
     const port: OpenedChild =
@@ -142,6 +164,10 @@ export class Session implements RequestPlace, BatchSource {
     port.once('close', () => owner.gone(this));
   }
 
+  get lane(): number {
+    return this.#owner.id;
+  }
+
   get state(): SessionState {
     return this.#state;
   }
@@ -150,14 +176,28 @@ export class Session implements RequestPlace, BatchSource {
     return this.#port.pid;
   }
 
-  /** How many more requests it takes now. */
-  get room(): number {
-    const takesRequests = this.#state === 'serving' || this.#state === 'untried';
-    if (!takesRequests || this.#isParsing || this.#inFlight.hasSuspect) return 0;
-    return this.#settings.maxInFlight - this.#inFlight.length;
+  /** Whether messages go to the child that are no requests from the queue. */
+  get isOpen(): boolean {
+    return this.#state !== 'starting' && this.#takesMessages;
   }
 
-  /** Bytes to the child and from it, prefixes included. */
+  get isInHook(): boolean {
+    return this.#state === 'preparing' || this.#state === 'stopping';
+  }
+
+  /** Whether it takes a message that is not answered, and so takes no room. */
+  get takesSends(): boolean {
+    return (this.#state === 'serving' || this.#state === 'untried') && !this.#isParsing;
+  }
+
+  /** How many more requests it takes now. */
+  get room(): number {
+    const { inFlight } = this.#exchange;
+    if (!this.takesSends || inFlight.hasSuspect) return 0;
+    return this.#settings.maxInFlight - inFlight.length;
+  }
+
+  /** Bytes to the child and from it, those of the framing included. */
   get bytesWritten(): number {
     return this.#port.bytesWritten ?? 0;
   }
@@ -166,9 +206,9 @@ export class Session implements RequestPlace, BatchSource {
     return this.#port.bytesRead ?? 0;
   }
 
-  /** Requests in flight, those that were given up too. */
+  /** Requests in flight; without ids, those that were given up too. */
   get length(): number {
-    return this.#inFlight.length;
+    return this.#exchange.inFlight.length;
   }
 
   get uptimeMs(): number {
@@ -176,36 +216,38 @@ export class Session implements RequestPlace, BatchSource {
   }
 
   get hasAnswered(): boolean {
-    return this.#replies > 0;
+    return this.#exchange.replies > 0;
   }
 
   /** A request that goes alone leaves at once; else those of one tick leave as one batch. */
   give(request: Request): void {
     request.place = this;
-    this.given += 1;
-    this.#inFlight.push(request);
+    if (request.kind === 'request') this.given += 1;
+    this.#exchange.inFlight.push(request);
     if (this.#settings.maxInFlight === 1) this.#sender.send();
     else this.#sender.schedule();
   }
 
   /** Takes no more, finishes what it has begun, and leaves at the end of its input. @returns what it had not begun */
   leave(): Request[] {
-    const unwritten = this.#inFlight.takeUnwritten();
+    const { inFlight } = this.#exchange;
+    const unwritten = inFlight.takeUnwritten();
     switch (this.#state) {
       case 'starting':
+      case 'preparing':
         this.#endInput();
         break;
       case 'untried':
-        if (!this.#inFlight.isAwaited) this.#endInput();
         // Its timer goes on: a child that never answers is not waited for without a bound.
-        else this.#state = 'draining';
+        this.#state = 'draining';
+        this.#stopIfDrained();
         break;
       case 'serving':
-        if (!this.#inFlight.isAwaited) this.#endInput();
-        else this.#enter('draining');
+        this.#enter('draining');
+        this.#stopIfDrained();
         break;
       case 'dying':
-        if (!this.#inFlight.isAwaited) this.#endInput();
+        if (!inFlight.isAwaited) this.#endInput();
         else this.#enter('draining', this.#settings.closeTimeoutMs, () => this.#stays());
         break;
       default:
@@ -220,32 +262,42 @@ export class Session implements RequestPlace, BatchSource {
   }
 
   waitOf(request: Request): Wait {
-    const inFlight = this.#inFlight;
-    if (!inFlight.isWritten(request)) return { phase: 'queue' };
+    const { inFlight, usesIds } = this.#exchange;
+    if (!inFlight.isWritten(request)) return { phase: this.#state === 'preparing' ? 'start' : 'queue' };
     if (inFlight.isGoingOut(request)) return { phase: 'write' };
-    if (inFlight.first === request && this.#parser.isInsideMessage) return { phase: 'body', ...this.#parser.partial };
+    if (usesIds) return { phase: 'reply' };
+    if (inFlight.written.first === request && this.#parser.isInsideMessage) {
+      return { phase: 'body', ...this.#parser.partial };
+    }
     return this.hasAnswered ? { phase: 'header' } : { phase: 'start', childAgeMs: this.uptimeMs };
   }
 
   givenUp(request: Request, reason: GiveUpReason): void {
-    this.#inFlight.givenUp(request);
-    if (!this.#inFlight.isWritten(request)) return;
-    if (reason === 'run timeout') this.#costly = { reason, error: request.error };
-    else if (reason === 'abort') this.#costly ??= { reason, error: request.error };
-    // A child that never answered is still starting; one whose run is bounded is ended by that bound.
-    else if (this.hasAnswered && request.runTimeoutMs === undefined) this.#costly = { reason, error: request.error };
+    const wasWritten = this.#exchange.inFlight.isWritten(request);
+    if (request.runDeadline !== undefined && this.#exchange.usesIds) this.#runDeadlines.clear(request.runDeadline);
+    this.#exchange.givenUp(request);
+    if (!wasWritten) return;
+    const { error } = request;
+    if (this.#exchange.usesIds) {
+      if (reason !== 'abort') this.#missedDeadline(request);
+    } else if (reason === 'run timeout') this.#costly = { reason, error };
+    else if (reason === 'abort') this.#costly ??= { reason, error };
+    else if (!this.hasAnswered) this.#boundStart();
+    // A child whose run is bounded is ended by that bound.
+    else if (request.runTimeoutMs === undefined) this.#costly = { reason, error };
   }
 
   reconsider(): void {
     const costly = this.#costly;
     this.#costly = undefined;
+    const { inFlight } = this.#exchange;
     if (this.#state === 'over') return;
     if (costly === undefined) {
-      if (this.#state === 'draining' && !this.#inFlight.isAwaited) this.#endInput();
+      this.#stopIfDrained();
     } else if (costly.reason !== 'abort') {
       // The late reply of a request would answer the next one.
       this.end('ended', this.#endedFor('another request timed out', costly.error));
-    } else if (this.#inFlight.hasUnwritten) {
+    } else if (inFlight.hasUnwritten) {
       // Those of this tick will have been written; what a full pipe keeps back need not wait for a reply that may never come.
       setImmediate(() => this.#endIfUnwanted());
     } else this.#endIfUnwanted();
@@ -253,22 +305,85 @@ export class Session implements RequestPlace, BatchSource {
 
   nextBatch(): Buffer[] {
     // A child that has closed a pipe is dying: what it was not given goes to the next.
-    if (this.#state !== 'serving' && this.#state !== 'untried') return [];
-    const { length } = this.#inFlight;
-    const chunks = this.#inFlight.writeBatch(this.#writer, this.#onWritten);
-    if (this.#state === 'untried' && this.#inFlight.isOwed) this.#awaitFirstReply();
+    if (!this.isOpen) return [];
+    const { inFlight } = this.#exchange;
+    const { length } = inFlight;
+    if (this.#exchange.hasPosts) this.#exchange.writePosts(this.#writer);
+    inFlight.writeBatch(this.#writer, this.#onWritten);
     // What could not be framed, or was given up, has made room.
-    if (this.#inFlight.length < length) this.#owner.changed(this, false);
-    return chunks;
+    if (inFlight.length < length) this.#owner.changed(this, false);
+    return this.#writer.take();
   }
 
   batchTaken(): void {
-    this.#inFlight.batchTaken();
+    this.#exchange.inFlight.batchTaken();
+  }
+
+  toWrite(): void {
+    this.#sender.schedule();
+  }
+
+  hookSpoke(): void {
+    if (this.#state === 'preparing' && !this.#isParsing) this.#port.resume();
+  }
+
+  answered(request: Request): void {
+    if (request.runDeadline !== undefined) this.#runDeadlines.clear(request.runDeadline);
+    if (this.#state === 'untried') {
+      this.#enter('serving');
+      const nowMs = performance.now();
+      for (const waiting of this.#exchange.inFlight.written.toArray()) this.#startRun(waiting, nowMs);
+    } else if (this.#state === 'draining') this.#enter('draining');
+  }
+
+  progressed(request: Request): void {
+    if (request.runDeadline === undefined) return;
+    this.#runDeadlines.clear(request.runDeadline);
+    this.#startRun(request, performance.now());
+  }
+
+  late(): void {
+    this.lateReplies += 1;
+  }
+
+  unexpected(message: Buffer, isStray: boolean): void {
+    const { lane, generation, pid } = this;
+    this.#owner.tell('unexpected', { lane, generation, pid }, message);
+    if (isStray) return;
+    const cause = new UnexpectedReplyError({ command: this.#settings.command, messageBytes: message.length });
+    this.end('misbehaved', this.#endedFor('it sent an unexpected reply', cause));
+  }
+
+  event(event: unknown, child: PortChild<unknown, unknown>): void {
+    this.#owner.tell('message', event as never, child);
+  }
+
+  failed(reason: string, error: Error): void {
+    this.end('misbehaved', this.#endedFor(reason, error));
+  }
+
+  ask(message: unknown, options: RequestOptions): Promise<unknown> {
+    if (!this.isOpen) return Promise.reject(this.#endedFor('it takes no more requests'));
+    return this.#owner.ask(this, message, options);
+  }
+
+  throttle(): void {
+    if (this.#state !== 'over' && !this.#isParsing && !this.#exchange.isFull) this.#port.resume();
   }
 
   readonly #onWritten = (request: Request): void => {
-    if (request.runTimeoutMs !== undefined && this.hasAnswered) this.#startRunDeadline(request, performance.now());
+    if (this.hasAnswered) {
+      if (request.runTimeoutMs !== undefined) this.#startRun(request, performance.now());
+      return;
+    }
+    if (this.#firstGivenAt !== 0) return;
+    this.#firstGivenAt = performance.now();
+    if (this.#settings.isStartBounded) this.#boundStart();
   };
+
+  get #takesMessages(): boolean {
+    return this.#state !== 'leaving' && this.#state !== 'dying' && this.#state !== 'over';
+  }
 
   #enter(state: SessionState, afterMs?: number, then?: () => void): void {
     clearTimeout(this.#timer);
@@ -277,12 +392,41 @@ export class Session implements RequestPlace, BatchSource {
   }
 
   #spawned(): void {
+    const { lane, generation, pid } = this;
     this.#spawnedAt = performance.now();
-    if (this.#state === 'starting') this.#enter('untried');
-    this.#owner.spawned(this);
+    this.#owner.tell('spawn', { lane, generation, pid });
+    const { start, startTimeoutMs } = this.#settings;
+    if (this.#state === 'starting' && start !== undefined) {
+      this.#enter('preparing', startTimeoutMs, () => this.#neverAnswers());
+      // What the child says first is for the hook.
+      this.#port.pause();
+      this.#runHook(start, 'start() failed', () => this.#prepared());
+      this.#owner.changed(this, false);
+    } else this.#prepared();
   }
 
-  #startRunDeadline(request: Request, nowMs: number): void {
+  #prepared(): void {
+    if (this.#state === 'starting' || this.#state === 'preparing')
+      this.#enter(this.hasAnswered ? 'serving' : 'untried');
+    if (this.#state === 'over') return;
+    if (!this.#isParsing) this.#port.resume();
+    this.#owner.ready(this);
+  }
+
+  #runHook(hook: (child: PortChild<unknown, unknown>) => void | Promise<void>, reason: string, done: () => void): void {
+    const run = async (): Promise<void> => hook(this.#exchange.child);
+    const state = this.#state;
+    run().then(
+      () => {
+        if (this.#state === state) done();
+      },
+      (error: unknown) => {
+        if (this.#state === state) this.failed(reason, error as Error);
+      },
+    );
+  }
+
+  #startRun(request: Request, nowMs: number): void {
     if (request.runTimeoutMs === undefined) return;
     request.runDeadline = this.#runDeadlines.set(request, request.runTimeoutMs, nowMs);
   }
@@ -294,58 +438,77 @@ export class Session implements RequestPlace, BatchSource {
       const timeoutMs = request.runTimeoutMs ?? 0;
       const error = new TimeoutError({ command, timeoutMs, limit: 'runTimeoutMs', ...this.waitOf(request) });
       request.giveUp('run timeout', error);
-      this.#costly = { reason: 'run timeout', error };
+      if (!this.#exchange.usesIds) this.#costly = { reason: 'run timeout', error };
     }
     this.reconsider();
+    this.#owner.changed(this, false);
   }
 
-  #awaitFirstReply(): void {
-    const { startTimeoutMs } = this.#settings;
-    this.#timer ??= setTimeout(() => this.#neverAnswers(), startTimeoutMs).unref();
+  /** A deadline counts as missed when its request was written after the last miss: many at one time are one. */
+  #missedDeadline(request: Request): void {
+    const { inFlight } = this.#exchange;
+    if (request.sequence < this.#missed.fromSequence) return;
+    this.#missed = { deadlines: this.#missed.deadlines + 1, fromSequence: inFlight.nextSequence };
+    if (this.#missed.deadlines >= MAX_MISSED) this.#costly = { reason: 'run timeout', error: request.error };
+  }
+
+  /** From the first request on. */
+  #boundStart(): void {
+    const elapsedMs = performance.now() - this.#firstGivenAt;
+    const leftMs = Math.max(1, this.#settings.startTimeoutMs - elapsedMs);
+    if (this.#state === 'untried' || this.#state === 'draining') {
+      this.#timer ??= setTimeout(() => this.#neverAnswers(), leftMs).unref();
+    }
   }
 
   #neverAnswers(): void {
-    const { command, startTimeoutMs } = this.#settings;
-    const limit = 'startTimeoutMs';
-    const error = new TimeoutError({
-      command,
-      timeoutMs: startTimeoutMs,
-      phase: 'start',
-      limit,
-      childAgeMs: this.uptimeMs,
-    });
-    this.#inFlight.first?.reject(error);
-    this.end('ended', this.#endedFor(`it had not answered ${startTimeoutMs} ms after its first request`, error));
+    const { command, startTimeoutMs: timeoutMs } = this.#settings;
+    const childAgeMs = this.uptimeMs;
+    const error = new TimeoutError({ command, timeoutMs, phase: 'start', limit: 'startTimeoutMs', childAgeMs });
+    this.#exchange.inFlight.written.first?.reject(error);
+    const kind = this.#state === 'preparing' ? 'misbehaved' : 'ended';
+    this.end(kind, this.#endedFor(`it had not answered after ${timeoutMs} ms`, error));
   }
 
-  #firstReply(): void {
-    if (this.#state === 'untried') this.#enter('serving');
-    else if (this.#state === 'draining') this.#enter('draining');
-    const nowMs = performance.now();
-    for (const request of this.#inFlight.written) this.#startRunDeadline(request, nowMs);
-  }
-
-  /** All messages of a chunk before anything else: a second answer in it must not meet the next request. */
   #receiveChunk(chunk: Buffer): void {
     if (this.#state === 'over') return;
-    const before = this.#replies;
+    this.#missed.deadlines = 0;
     this.#isParsing = true;
     try {
       this.#parser.write(chunk);
+    } catch (error) {
+      this.#brokeProtocol(error as Error);
+      return;
+    }
+    this.#parse();
+  }
+
+  /** All messages of a chunk before anything else: a second answer in it must not meet the next request. */
+  #parse(): void {
+    const before = this.#exchange.replies;
+    try {
       for (let message = this.#parser.next(); message !== undefined; message = this.#parser.next()) {
-        this.#receive(message);
+        this.#exchange.receive(message);
         // User code that was called may have ended it.
         if (this.#isOver) break;
+        if (this.isInHook) {
+          // What the hook waited for may have come: it has its turn before the next message.
+          this.#port.pause();
+          setImmediate(() => this.#parse());
+          this.#owner.changed(this, false);
+          return;
+        }
       }
     } catch (error) {
-      this.#isParsing = false;
       this.#brokeProtocol(error as Error);
       return;
     }
     this.#isParsing = false;
-    if (this.#replies === before || this.#isOver) return;
-    if (this.#state === 'draining' && !this.#inFlight.isAwaited) this.#endInput();
-    this.#owner.changed(this, true);
+    if (this.#isOver) return;
+    if (this.#exchange.isFull) this.#port.pause();
+    else if (this.#port.isPaused()) this.#port.resume();
+    this.#stopIfDrained();
+    this.#owner.changed(this, this.#exchange.replies > before);
   }
 
   // As a method of its own: the checker does not know that what is called in between may change the state.
@@ -353,41 +516,36 @@ export class Session implements RequestPlace, BatchSource {
     return this.#state === 'over';
   }
 
-  /** The one place between a frame and the request that it answers. */
-  #receive(message: Buffer): void {
-    const request = this.#inFlight.shift();
-    if (request === undefined) {
-      this.#refuse(message);
+  #brokeProtocol(error: Error): void {
+    this.#isParsing = false;
+    this.#exchange.inFlight.written.answered(undefined)?.reject(error);
+    this.end('misbehaved', this.#endedFor('it broke the protocol', error));
+  }
+
+  #stopIfDrained(): void {
+    if (this.#state !== 'draining' || this.#exchange.inFlight.isAwaited) return;
+    const { stop, closeTimeoutMs } = this.#settings;
+    if (stop === undefined) {
+      this.#endInput();
       return;
     }
-    this.#replies += 1;
-    if (request.runDeadline !== undefined) this.#runDeadlines.clear(request.runDeadline);
-    if (this.#replies === 1) this.#firstReply();
-    request.resolve(message);
-  }
-
-  #refuse(message: Buffer): void {
-    const cause = new UnexpectedReplyError({ command: this.#settings.command, messageBytes: message.length });
-    this.#owner.unexpected(this, message);
-    this.end('misbehaved', this.#endedFor('it sent an unexpected reply', cause));
-  }
-
-  #brokeProtocol(error: Error): void {
-    this.#inFlight.shift()?.reject(error);
-    this.end('misbehaved', this.#endedFor('it broke the protocol', error));
+    this.#enter('stopping', closeTimeoutMs, () => this.#stays());
+    this.#runHook(stop, 'stop() failed', () => this.#endInput());
   }
 
   #endInput(): void {
     this.#enter('leaving', this.#settings.closeTimeoutMs, () => this.#stays());
     this.#port.end();
+    this.#port.resume();
   }
 
   #stays(): void {
-    this.end('ended', this.#endedFor('it did not leave at the end of its input'));
+    const what = this.#state === 'stopping' ? 'stop() took too long' : 'it did not leave at the end of its input';
+    this.end('ended', this.#endedFor(what));
   }
 
   #endIfUnwanted(): void {
-    const { isOwed, isAwaited } = this.#inFlight;
+    const { isOwed, isAwaited } = this.#exchange.inFlight;
     if (this.#state === 'over' || !isOwed || isAwaited) return;
     this.end('ended', this.#endedFor('its last request was aborted'));
   }
@@ -427,7 +585,9 @@ export class Session implements RequestPlace, BatchSource {
         this.#port.destroy();
       });
     }
-    this.#owner.exited(this, status);
+    const { lane, generation, pid } = this;
+    this.#owner.tell('exit', { lane, generation, pid }, status);
+    this.#owner.changed(this, false);
   }
 
   #died(error: Error): void {
@@ -441,9 +601,13 @@ export class Session implements RequestPlace, BatchSource {
   /** Of a cut frame and a failed exit the exit wins, and the cut is its cause; with a good exit it is the other way round. */
   #withTruncation(error: Error, isSuccess: boolean): Error {
     if (!(error instanceof ExitError)) return error;
+    // In the midst of a chunk nothing is cut: it was not read to its end.
+    if (this.#isParsing) return error;
     let truncation: unknown;
     try {
       this.#parser.end();
+      // A framing may take what the end cuts for a whole message.
+      for (let last = this.#parser.next(); last !== undefined; last = this.#parser.next()) this.#exchange.receive(last);
       return error;
     } catch (cut) {
       truncation = cut;
@@ -461,10 +625,12 @@ export class Session implements RequestPlace, BatchSource {
   #finish(kind: EndKind, error: Error, isSuccess: boolean): void {
     if (this.#state === 'over') return;
     const { uptimeMs, hasAnswered } = this;
-    const written = this.#inFlight.takeWritten();
-    const unwritten = this.#inFlight.takeUnwritten();
+    const { inFlight } = this.#exchange;
+    const written = inFlight.written.takeAll();
+    const unwritten = inFlight.takeAllUnwritten();
     this.#runDeadlines.end();
     this.#enter('over');
+    this.#exchange.end(error);
     this.#owner.over(this, { kind, error, isSuccess, uptimeMs, hasAnswered, written, unwritten });
   }
 }

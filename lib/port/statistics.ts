@@ -17,7 +17,9 @@ export interface Figures {
   readonly queueWaitMs: Distribution;
   /** From there to the reply, behind earlier ones of that child too. Milliseconds. */
   readonly runMs: Distribution;
-  /** Bytes to the children, their prefixes included. */
+  /** Replies that came when their requests were given up already; with a protocol that has ids. */
+  readonly lateReplies: number;
+  /** Bytes to the children, those of the framing included. */
   readonly bytesWritten: number;
   /** Bytes from the children. */
   readonly bytesRead: number;
@@ -36,10 +38,11 @@ export interface PortStatistics extends Figures {
   readonly lanes: readonly LaneStatistics[];
 }
 
-/** Bytes to a child and from it. */
+/** What a child has seen so far. */
 interface Traffic {
   readonly bytesWritten: number;
   readonly bytesRead: number;
+  readonly lateReplies: number;
 }
 
 /** What became of the requests that one lane was given, and the bytes of its children, of those that are gone too. */
@@ -51,18 +54,14 @@ export class LaneCounters implements RequestCounters {
   readonly run = new Histogram();
 
   readonly #open = new Set<Traffic>();
-  #goneWritten = 0;
-  #goneRead = 0;
+  #gone: Traffic = { bytesWritten: 0, bytesRead: 0, lateReplies: 0 };
   #inHand = 0;
   #busySince = 0;
   #busyMs = 0;
 
-  get bytesWritten(): number {
-    return [...this.#open].reduce((sum, { bytesWritten }) => sum + bytesWritten, this.#goneWritten);
-  }
-
-  get bytesRead(): number {
-    return [...this.#open].reduce((sum, { bytesRead }) => sum + bytesRead, this.#goneRead);
+  /** Of all its children. */
+  get traffic(): Traffic {
+    return [...this.#open].reduce(plus, this.#gone);
   }
 
   /** Milliseconds in which the lane had a request in hand. */
@@ -75,9 +74,7 @@ export class LaneCounters implements RequestCounters {
   }
 
   gone(child: Traffic): void {
-    if (!this.#open.delete(child)) return;
-    this.#goneWritten += child.bytesWritten;
-    this.#goneRead += child.bytesRead;
+    if (this.#open.delete(child)) this.#gone = plus(this.#gone, child);
   }
 
   given(request: Request): void {
@@ -111,6 +108,14 @@ export class LaneCounters implements RequestCounters {
     this.#inHand -= 1;
     if (this.#inHand === 0) this.#busyMs += performance.now() - this.#busySince;
   }
+}
+
+function plus(one: Traffic, other: Traffic): Traffic {
+  return {
+    bytesWritten: one.bytesWritten + other.bytesWritten,
+    bytesRead: one.bytesRead + other.bytesRead,
+    lateReplies: one.lateReplies + other.lateReplies,
+  };
 }
 
 // To read the clock takes a tenth of the time of a small request.
@@ -200,6 +205,7 @@ export class Statistics {
       busyMs: sum(({ busyMs }) => busyMs),
       queueWaitMs: all(({ queueWait }) => queueWait),
       runMs: all(({ run }) => run),
+      lateReplies: sum(({ lateReplies }) => lateReplies),
       bytesWritten: sum(({ bytesWritten }) => bytesWritten),
       bytesRead: sum(({ bytesRead }) => bytesRead),
       lanes,
@@ -214,7 +220,7 @@ export class Statistics {
 }
 
 function describe({ state, restarts, counters }: CountedLane, lane: number): LaneStatistics {
-  const { requests, failures, busyMs, bytesWritten, bytesRead } = counters;
+  const { requests, failures, busyMs, traffic } = counters;
   const [queueWaitMs, runMs] = [counters.queueWait.distribution, counters.run.distribution];
-  return { lane, state, requests, failures, restarts, busyMs, queueWaitMs, runMs, bytesWritten, bytesRead };
+  return { lane, state, requests, failures, restarts, busyMs, queueWaitMs, runMs, ...traffic };
 }

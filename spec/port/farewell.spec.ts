@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { ExitError, Port, type RexPortError } from '../../lib';
 import { checkPortOptions } from '../../lib/port/port-options';
+import { RequestIds } from '../../lib/port/protocol';
 import { Session } from '../../lib/port/session';
 import type { ExitStatus } from '../../lib/process/exit-status';
 import { rejection, sh } from '../support/streams';
@@ -61,7 +62,7 @@ describe('Port: the end of a child that closed its output', () => {
   });
 
   it('has the whole time to leave, once it is asked to', async () => {
-    const { settings } = checkPortOptions(...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
+    const settings = checkPortOptions(...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
     const nothing = (): void => undefined;
     const exited = new Promise<ExitStatus>((resolve) => {
       new Session(

@@ -9,10 +9,10 @@ const check = (...args: unknown[]): ReturnType<typeof checkPortOptions> => check
 describe('Port options: the arguments', () => {
   it('are a command, perhaps arguments, perhaps options', () => {
     for (const args of [['cat'], ['cat', []], ['cat', {}], ['cat', [], {}], ['cat', undefined, {}]]) {
-      expect(check(...args).settings).to.deep.include({ command: 'cat', args: [] });
+      expect(check(...args)).to.deep.include({ command: 'cat', args: [] });
     }
-    expect(check('cat', ['-n'], { maxQueue: 1 }).settings).to.deep.include({ args: ['-n'], maxQueue: 1 });
-    expect(check('cat', { maxQueue: 1 }).settings).to.deep.include({ args: [], maxQueue: 1 });
+    expect(check('cat', ['-n'], { maxQueue: 1 })).to.deep.include({ args: ['-n'], maxQueue: 1 });
+    expect(check('cat', { maxQueue: 1 })).to.deep.include({ args: [], maxQueue: 1 });
   });
 
   it('are refused where they are wrong', () => {
@@ -25,7 +25,7 @@ describe('Port options: the arguments', () => {
 
   it('are copied: what the caller does with his own later changes nothing', () => {
     const [args, options] = [['-n'], { env: { A: '1' }, successCodes: [0], backoff: { minMs: 5 }, packet: 2 as const }];
-    const { settings } = check('cat', args, options);
+    const settings = check('cat', args, options);
     const { args: own, successCodes, backoff, format, spawnOptions } = settings;
     const before = JSON.stringify([own, successCodes, backoff, format, spawnOptions.env]);
     args.push('-s');
@@ -39,7 +39,8 @@ describe('Port options: the arguments', () => {
 
 describe('Port options: the defaults', () => {
   it('are those of the documentation', () => {
-    const { spawnOptions, ...settings } = check('cat').settings;
+    const { spawnOptions, framing, ...settings } = check('cat');
+    expect(framing.parser().isInsideMessage).to.equal(false);
     expect(spawnOptions).to.deep.equal({ cwd: undefined, env: undefined, signal: undefined });
     expect(settings).to.deep.equal({
       command: 'cat',
@@ -47,7 +48,12 @@ describe('Port options: the defaults', () => {
       signal: undefined,
       format: {},
       successCodes: [0],
+      encode: undefined,
       decode: undefined,
+      protocol: undefined,
+      start: undefined,
+      stop: undefined,
+      isStartBounded: false,
       maxMessageBytes: 64 * 1024 * 1024,
       farewellMs: 1000,
       lastWordsMs: 1150,
@@ -85,17 +91,17 @@ describe('Port options: the defaults', () => {
       'cwd',
     ];
     const given = Object.fromEntries(keys.map((key) => [key, undefined]));
-    const { settings, encode } = check('cat', given);
+    const settings = check('cat', given);
     expect(settings).to.include({ maxInFlight: 1, restart: 'permanent', maxRequests: Infinity });
     expect(settings.backoff).to.deep.equal({ minMs: 100, maxMs: 30_000 });
-    expect([encode, settings.decode]).to.deep.equal([undefined, undefined]);
+    expect([settings.encode, settings.decode]).to.deep.equal([undefined, undefined]);
   });
 
   it('follow one half of the backoff where the other is given', () => {
-    expect(check('cat', { backoff: { minMs: 5 } }).settings.backoff).to.deep.equal({ minMs: 5, maxMs: 30_000 });
-    expect(check('cat', { backoff: { maxMs: 500 } }).settings.backoff).to.deep.equal({ minMs: 100, maxMs: 500 });
-    expect(check('cat', { backoff: { minMs: 40_000 } }).settings.backoff.maxMs).to.equal(40_000);
-    expect(check('cat', { backoff: { maxMs: 20 } }).settings.backoff).to.deep.equal({ minMs: 20, maxMs: 20 });
+    expect(check('cat', { backoff: { minMs: 5 } }).backoff).to.deep.equal({ minMs: 5, maxMs: 30_000 });
+    expect(check('cat', { backoff: { maxMs: 500 } }).backoff).to.deep.equal({ minMs: 100, maxMs: 500 });
+    expect(check('cat', { backoff: { minMs: 40_000 } }).backoff.maxMs).to.equal(40_000);
+    expect(check('cat', { backoff: { maxMs: 20 } }).backoff).to.deep.equal({ minMs: 20, maxMs: 20 });
   });
 });
 
