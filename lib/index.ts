@@ -21,14 +21,12 @@ export { LengthPrefixDecoder, type LengthPrefixDecoderOptions } from './framing/
 export { LengthPrefixEncoder, type LengthPrefixEncoderOptions } from './framing/length-prefix-encoder';
 export type { ExitStatus } from './process/exit-status';
 export { json } from './port/json';
-export type { Distribution } from './port/histogram';
-export { Port } from './port/port';
+export { Port, PortPool } from './port/port';
 export { BrokenError, ClosedError, PoisonError, QueueFullError, UnexpectedReplyError } from './port/port-errors';
 export type { Generation, PortEvents, Restart } from './port/port-events';
 export type { Codec, PortOptions, PortPoolOptions } from './port/port-options';
 export type { PortState } from './port/pool';
-export { PortPool } from './port/port-pool';
 export { incoming, type ChildHooks, type Incoming, type PortChild, type Protocol } from './port/protocol';
 export type { RequestOptions } from './port/request';
 export type { RequestTransform, TransformOptions } from './port/request-transform';
-export type { Figures, LaneState, LaneStatistics, PortStatistics } from './port/statistics';
+export type { Distribution, Figures, LaneState, LaneStatistics, PortStatistics } from './port/statistics';

@@ -60,6 +60,8 @@ export class Lane implements SessionOwner {
   restarts = 0;
   /** Its child is to be replaced: when its turn has come, and the one before is gone. */
   isReplacementDue = false;
+  /** See PlacedLane. */
+  idleLooks = 0;
   readonly counters = new LaneCounters();
 
   readonly #settings: LaneSettings;
@@ -77,6 +79,8 @@ export class Lane implements SessionOwner {
   #backoffTimer: NodeJS.Timeout | undefined;
   /** Of `ready`: the child's age, or when its replacement is tried again. */
   #ageTimer: NodeJS.Timeout | undefined;
+  /** What its child had been given at the last look. */
+  #seenGiven = 0;
   /** After how many requests the current child is to be replaced. */
   #maxRequests = Infinity;
 
@@ -158,6 +162,13 @@ export class Lane implements SessionOwner {
     this.isReplacementDue = false;
     this.#next = this.#open();
     this.#willRestart({ generation: this.#generation, delayMs: 0 });
+  }
+
+  /** Whether its child had something to do since the last look. */
+  look(): void {
+    const isIdle = this.inFlight === 0 && this.#seenGiven === this.given;
+    this.idleLooks = isIdle ? this.idleLooks + 1 : 0;
+    this.#seenGiven = this.given;
   }
 
   /** Has its child leave, which has nothing to do; the next request starts another. */
@@ -243,6 +254,7 @@ export class Lane implements SessionOwner {
     this.#backoffTimer = undefined;
     this.#maxRequests = Infinity;
     this.isReplacementDue = false;
+    this.idleLooks = 0;
     this.#current = undefined;
     this.#next = undefined;
     this.#state = state;

@@ -13,6 +13,8 @@ export interface PlacedLane {
   readonly isLongOverdue: boolean;
   /** A replacement could begin now. */
   readonly mayReplace: boolean;
+  /** At how many looks in a row its child had nothing to do, and had not been given anything in between. */
+  readonly idleLooks: number;
 }
 
 /** The ready lane with the fewest in flight; for a request that may be deadly, one without any. */
@@ -56,15 +58,17 @@ export function laneToReplace<Lane extends PlacedLane>(due: Iterable<Lane>, lane
 }
 
 /**
- * The lanes whose children leave: those that had nothing to do for long, the last ones first, for of children with
- * nothing to do the first is asked. `minSize` stay.
+ * The lanes whose children leave: those that had nothing to do at this many looks in a row, the last ones first, for of
+ * children with nothing to do the first is asked. `minSize` stay.
  */
 export function lanesToRelease<Lane extends PlacedLane>(
-  hasBeenIdle: (lane: Lane) => boolean,
+  looks: number,
   minSize: number,
   lanes: readonly Lane[],
 ): Lane[] {
   const spare = lanes.filter(({ state }) => state === 'ready').length - minSize;
-  const idle = lanes.toReversed().filter((lane) => lane.room > 0 && lane.inFlight === 0 && hasBeenIdle(lane));
+  const idle = lanes
+    .toReversed()
+    .filter(({ room, inFlight, idleLooks }) => room > 0 && inFlight === 0 && idleLooks >= looks);
   return idle.slice(0, Math.max(0, spare));
 }

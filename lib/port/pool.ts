@@ -83,8 +83,6 @@ export class Pool implements LaneOwner, RequestOwner {
   /** Lanes that wait for their replacement, first come first. */
   readonly #replaceable = new Set<Lane>();
   #replaceTimer: NodeJS.Timeout | undefined;
-  /** What each lane's child had been given, and at how many looks it had nothing to do and had not been given more. */
-  readonly #idle = new Map<Lane, { readonly given: number; readonly looks: number }>();
   #idleTimer: NodeJS.Timeout | undefined;
 
   /** Of `closing`: how long nothing may be answered. */
@@ -430,26 +428,14 @@ export class Pool implements LaneOwner, RequestOwner {
     const { idleTimeoutMs, minSize } = this.#settings;
     if (idleTimeoutMs === undefined || this.#lanes.every(({ state }) => state === 'idle')) return;
     this.#idleTimer = setInterval(() => {
-      const idle = new Set(this.#lanes.filter((lane) => this.#hasBeenIdle(lane)));
-      for (const lane of lanesToRelease((one) => idle.has(one), minSize, this.#lanes)) lane.release();
-      if (this.#lanes.every(({ state }) => state === 'idle' || state === 'broken')) this.#endIdleWatch();
+      for (const lane of this.#lanes) lane.look();
+      for (const lane of lanesToRelease(IDLE_LOOKS, minSize, this.#lanes)) lane.release();
+      if (this.#lanes.every(({ state }) => state === 'idle' || state === 'broken')) {
+        clearInterval(this.#idleTimer);
+        this.#idleTimer = undefined;
+      }
       this.changed(false);
     }, idleTimeoutMs / IDLE_LOOKS).unref();
-  }
-
-  #hasBeenIdle(lane: Lane): boolean {
-    const { given } = lane;
-    const seen = this.#idle.get(lane);
-    const isIdle = lane.inFlight === 0 && seen?.given === given;
-    const looks = isIdle ? seen.looks + 1 : 0;
-    this.#idle.set(lane, { given, looks });
-    return looks >= IDLE_LOOKS;
-  }
-
-  #endIdleWatch(): void {
-    clearInterval(this.#idleTimer);
-    this.#idleTimer = undefined;
-    this.#idle.clear();
   }
 
   #finishStarting(): void {
@@ -475,7 +461,7 @@ export class Pool implements LaneOwner, RequestOwner {
     if (!isLeaving || this.#lanes.some(({ isEmpty }) => !isEmpty)) return;
     this.#state = 'closed';
     clearTimeout(this.#replaceTimer);
-    this.#endIdleWatch();
+    clearInterval(this.#idleTimer);
     this.#deadlines.end();
     this.#stopListening?.();
     clearInterval(this.#keepAlive);

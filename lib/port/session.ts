@@ -30,16 +30,16 @@ import { ExitError, InputClosedError, TimeoutError } from '../errors';
 import type { FrameFormat } from '../framing/format';
 import type { PartialMessage } from '../framing/frame-parser';
 import type { Framing, FramingParser, FramingWriter } from '../framing/framing';
-import { Deadlines } from './deadlines';
 import { Exchange, type ExchangeOwner, type ExchangeSettings } from './exchange';
 import type { ExitStatus } from '../process/exit-status';
+import type { InFlight } from './in-flight';
+import { Patience, type PatienceSettings, type Patient } from './patience';
 import { UnexpectedReplyError } from './port-errors';
 import type { PortEvents } from './port-events';
 import type { ChildHooks, PortChild } from './protocol';
 import type { GiveUpReason, Request, RequestOptions, RequestPlace, Wait } from './request';
 
-export interface SessionSettings extends ExchangeSettings, ChildHooks<unknown, unknown> {
-  readonly command: string;
+export interface SessionSettings extends ExchangeSettings, PatienceSettings, ChildHooks<unknown, unknown> {
   readonly args: readonly string[];
   readonly spawnOptions: PortDuplexOptions;
   readonly framing: Framing;
@@ -47,9 +47,6 @@ export interface SessionSettings extends ExchangeSettings, ChildHooks<unknown, u
   readonly format: FrameFormat;
   readonly successCodes: readonly number[];
   readonly maxInFlight: number;
-  readonly startTimeoutMs: number;
-  /** Whether a child that never answers is ended after that, though no deadline has passed. */
-  readonly isStartBounded: boolean;
   readonly closeTimeoutMs: number;
   /** How long a child that closed one of its pipes is given to exit, so that it can be said how it ended. */
   readonly farewellMs: number;
@@ -112,10 +109,7 @@ export interface SessionOwner {
   ask(session: Session, message: unknown, options: RequestOptions): Promise<unknown>;
 }
 
-/** With ids: after how many deadlines in a row, with no message between them, a child is known to hang. */
-const MAX_MISSED = 3;
-
-export class Session implements RequestPlace, BatchSource, ExchangeOwner {
+export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patient {
   readonly generation: number;
   /** Requests that this child was given. */
   given = 0;
@@ -129,18 +123,13 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   readonly #writer: FramingWriter;
   readonly #sender: BatchSender;
   readonly #exchange: Exchange;
-  readonly #runDeadlines = new Deadlines<Request>((requests) => this.#overran(requests));
+  readonly #patience: Patience;
   #state: SessionState = 'starting';
   /** Belongs to the state. */
   #timer: NodeJS.Timeout | undefined;
   /** In the midst of a chunk: requests made meanwhile, by user code that is called, wait for its end. */
   #isParsing = false;
   #spawnedAt = 0;
-  #firstGivenAt = 0;
-  /** What was given up since the last `reconsider`, as far as it may cost the child. */
-  #costly: { readonly reason: GiveUpReason; readonly error: Error | undefined } | undefined;
-  /** With ids: deadlines that passed with no message between them, of requests that were written one after the other. */
-  #missed = { deadlines: 0, fromSequence: 0 };
 
   constructor(generation: number, settings: SessionSettings, owner: SessionOwner) {
     this.generation = generation;
@@ -149,6 +138,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
     this.#parser = settings.framing.parser();
     this.#writer = settings.framing.writer();
     this.#exchange = new Exchange(settings, this);
+    this.#patience = new Patience(settings, this);
     const { command, args, spawnOptions } = settings;
     // No exit code is a success here: how the child ended is told by one event, whatever it was.
     const port: OpenedChild =
@@ -192,7 +182,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
 
   /** How many more requests it takes now. */
   get room(): number {
-    const { inFlight } = this.#exchange;
+    const { inFlight } = this;
     if (!this.takesSends || inFlight.hasSuspect) return 0;
     return this.#settings.maxInFlight - inFlight.length;
   }
@@ -208,7 +198,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
 
   /** Requests in flight; without ids, those that were given up too. */
   get length(): number {
-    return this.#exchange.inFlight.length;
+    return this.inFlight.length;
   }
 
   get uptimeMs(): number {
@@ -219,18 +209,26 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
     return this.#exchange.replies > 0;
   }
 
+  get usesIds(): boolean {
+    return this.#exchange.usesIds;
+  }
+
+  get inFlight(): InFlight {
+    return this.inFlight;
+  }
+
   /** A request that goes alone leaves at once; else those of one tick leave as one batch. */
   give(request: Request): void {
     request.place = this;
     if (request.kind === 'request') this.given += 1;
-    this.#exchange.inFlight.push(request);
+    this.inFlight.push(request);
     if (this.#settings.maxInFlight === 1) this.#sender.send();
     else this.#sender.schedule();
   }
 
   /** Takes no more, finishes what it has begun, and leaves at the end of its input. @returns what it had not begun */
   leave(): Request[] {
-    const { inFlight } = this.#exchange;
+    const { inFlight } = this;
     const unwritten = inFlight.takeUnwritten();
     switch (this.#state) {
       case 'starting':
@@ -262,7 +260,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   }
 
   waitOf(request: Request): Wait {
-    const { inFlight, usesIds } = this.#exchange;
+    const { inFlight, usesIds } = this;
     if (!inFlight.isWritten(request)) return { phase: this.#state === 'preparing' ? 'start' : 'queue' };
     if (inFlight.isGoingOut(request)) return { phase: 'write' };
     if (usesIds) return { phase: 'reply' };
@@ -273,40 +271,38 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   }
 
   givenUp(request: Request, reason: GiveUpReason): void {
-    const wasWritten = this.#exchange.inFlight.isWritten(request);
-    if (request.runDeadline !== undefined && this.#exchange.usesIds) this.#runDeadlines.clear(request.runDeadline);
+    const wasWritten = this.inFlight.isWritten(request);
     this.#exchange.givenUp(request);
-    if (!wasWritten) return;
-    const { error } = request;
-    if (this.#exchange.usesIds) {
-      if (reason !== 'abort') this.#missedDeadline(request);
-    } else if (reason === 'run timeout') this.#costly = { reason, error };
-    else if (reason === 'abort') this.#costly ??= { reason, error };
-    else if (!this.hasAnswered) this.#boundStart();
-    // A child whose run is bounded is ended by that bound.
-    else if (request.runTimeoutMs === undefined) this.#costly = { reason, error };
+    if (wasWritten) this.#patience.givenUp(request, reason);
   }
 
   reconsider(): void {
-    const costly = this.#costly;
-    this.#costly = undefined;
-    const { inFlight } = this.#exchange;
+    const verdict = this.#patience.takeVerdict();
     if (this.#state === 'over') return;
-    if (costly === undefined) {
+    if (verdict === undefined) {
       this.#stopIfDrained();
-    } else if (costly.reason !== 'abort') {
-      // The late reply of a request would answer the next one.
-      this.end('ended', this.#endedFor('another request timed out', costly.error));
-    } else if (inFlight.hasUnwritten) {
+    } else if (verdict.kind === 'hangs') {
+      this.end('ended', this.#endedFor('another request timed out', verdict.error));
+    } else if (this.inFlight.hasUnwritten) {
       // Those of this tick will have been written; what a full pipe keeps back need not wait for a reply that may never come.
       setImmediate(() => this.#endIfUnwanted());
     } else this.#endIfUnwanted();
   }
 
+  boundStart(leftMs: number): void {
+    if (this.#state !== 'untried' && this.#state !== 'draining') return;
+    this.#timer ??= setTimeout(() => this.#neverAnswers(), leftMs).unref();
+  }
+
+  gaveUp(): void {
+    this.reconsider();
+    this.#owner.changed(this, false);
+  }
+
   nextBatch(): Buffer[] {
     // A child that has closed a pipe is dying: what it was not given goes to the next.
     if (!this.isOpen) return [];
-    const { inFlight } = this.#exchange;
+    const { inFlight } = this;
     const { length } = inFlight;
     if (this.#exchange.hasPosts) this.#exchange.writePosts(this.#writer);
     inFlight.writeBatch(this.#writer, this.#onWritten);
@@ -316,7 +312,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   }
 
   batchTaken(): void {
-    this.#exchange.inFlight.batchTaken();
+    this.inFlight.batchTaken();
   }
 
   toWrite(): void {
@@ -328,18 +324,15 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   }
 
   answered(request: Request): void {
-    if (request.runDeadline !== undefined) this.#runDeadlines.clear(request.runDeadline);
+    this.#patience.answered(request);
     if (this.#state === 'untried') {
       this.#enter('serving');
-      const nowMs = performance.now();
-      for (const waiting of this.#exchange.inFlight.written.toArray()) this.#startRun(waiting, nowMs);
+      this.#patience.started();
     } else if (this.#state === 'draining') this.#enter('draining');
   }
 
   progressed(request: Request): void {
-    if (request.runDeadline === undefined) return;
-    this.#runDeadlines.clear(request.runDeadline);
-    this.#startRun(request, performance.now());
+    this.#patience.progressed(request);
   }
 
   late(): void {
@@ -355,7 +348,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   }
 
   event(event: unknown, child: PortChild<unknown, unknown>): void {
-    this.#owner.tell('message', event as never, child);
+    this.#owner.tell('message', event, child);
   }
 
   failed(reason: string, error: Error): void {
@@ -371,15 +364,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
     if (this.#state !== 'over' && !this.#isParsing && !this.#exchange.isFull) this.#port.resume();
   }
 
-  readonly #onWritten = (request: Request): void => {
-    if (this.hasAnswered) {
-      if (request.runTimeoutMs !== undefined) this.#startRun(request, performance.now());
-      return;
-    }
-    if (this.#firstGivenAt !== 0) return;
-    this.#firstGivenAt = performance.now();
-    if (this.#settings.isStartBounded) this.#boundStart();
-  };
+  readonly #onWritten = (request: Request): void => this.#patience.written(request);
 
   get #takesMessages(): boolean {
     return this.#state !== 'leaving' && this.#state !== 'dying' && this.#state !== 'over';
@@ -426,53 +411,18 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
     );
   }
 
-  #startRun(request: Request, nowMs: number): void {
-    if (request.runTimeoutMs === undefined) return;
-    request.runDeadline = this.#runDeadlines.set(request, request.runTimeoutMs, nowMs);
-  }
-
-  /** Their caller may have given up before: the child hangs all the same. */
-  #overran(requests: readonly Request[]): void {
-    const { command } = this.#settings;
-    for (const request of requests) {
-      const timeoutMs = request.runTimeoutMs ?? 0;
-      const error = new TimeoutError({ command, timeoutMs, limit: 'runTimeoutMs', ...this.waitOf(request) });
-      request.giveUp('run timeout', error);
-      if (!this.#exchange.usesIds) this.#costly = { reason: 'run timeout', error };
-    }
-    this.reconsider();
-    this.#owner.changed(this, false);
-  }
-
-  /** A deadline counts as missed when its request was written after the last miss: many at one time are one. */
-  #missedDeadline(request: Request): void {
-    const { inFlight } = this.#exchange;
-    if (request.sequence < this.#missed.fromSequence) return;
-    this.#missed = { deadlines: this.#missed.deadlines + 1, fromSequence: inFlight.nextSequence };
-    if (this.#missed.deadlines >= MAX_MISSED) this.#costly = { reason: 'run timeout', error: request.error };
-  }
-
-  /** From the first request on. */
-  #boundStart(): void {
-    const elapsedMs = performance.now() - this.#firstGivenAt;
-    const leftMs = Math.max(1, this.#settings.startTimeoutMs - elapsedMs);
-    if (this.#state === 'untried' || this.#state === 'draining') {
-      this.#timer ??= setTimeout(() => this.#neverAnswers(), leftMs).unref();
-    }
-  }
-
   #neverAnswers(): void {
     const { command, startTimeoutMs: timeoutMs } = this.#settings;
     const childAgeMs = this.uptimeMs;
     const error = new TimeoutError({ command, timeoutMs, phase: 'start', limit: 'startTimeoutMs', childAgeMs });
-    this.#exchange.inFlight.written.first?.reject(error);
+    this.inFlight.written.first?.reject(error);
     const kind = this.#state === 'preparing' ? 'misbehaved' : 'ended';
     this.end(kind, this.#endedFor(`it had not answered after ${timeoutMs} ms`, error));
   }
 
   #receiveChunk(chunk: Buffer): void {
     if (this.#state === 'over') return;
-    this.#missed.deadlines = 0;
+    this.#patience.heard();
     this.#isParsing = true;
     try {
       this.#parser.write(chunk);
@@ -518,12 +468,12 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
 
   #brokeProtocol(error: Error): void {
     this.#isParsing = false;
-    this.#exchange.inFlight.written.answered(undefined)?.reject(error);
+    this.inFlight.written.answered(undefined)?.reject(error);
     this.end('misbehaved', this.#endedFor('it broke the protocol', error));
   }
 
   #stopIfDrained(): void {
-    if (this.#state !== 'draining' || this.#exchange.inFlight.isAwaited) return;
+    if (this.#state !== 'draining' || this.inFlight.isAwaited) return;
     const { stop, closeTimeoutMs } = this.#settings;
     if (stop === undefined) {
       this.#endInput();
@@ -545,7 +495,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   }
 
   #endIfUnwanted(): void {
-    const { isOwed, isAwaited } = this.#exchange.inFlight;
+    const { isOwed, isAwaited } = this.inFlight;
     if (this.#state === 'over' || !isOwed || isAwaited) return;
     this.end('ended', this.#endedFor('its last request was aborted'));
   }
@@ -625,10 +575,10 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner {
   #finish(kind: EndKind, error: Error, isSuccess: boolean): void {
     if (this.#state === 'over') return;
     const { uptimeMs, hasAnswered } = this;
-    const { inFlight } = this.#exchange;
+    const { inFlight } = this;
     const written = inFlight.written.takeAll();
     const unwritten = inFlight.takeAllUnwritten();
-    this.#runDeadlines.end();
+    this.#patience.end();
     this.#enter('over');
     this.#exchange.end(error);
     this.#owner.over(this, { kind, error, isSuccess, uptimeMs, hasAnswered, written, unwritten });

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { ExitError, Port, type RexPortError } from '../../lib';
 import { checkPortOptions } from '../../lib/port/port-options';
 import { RequestIds } from '../../lib/port/protocol';
-import { Session } from '../../lib/port/session';
+import { Session, type SessionOwner } from '../../lib/port/session';
 import type { ExitStatus } from '../../lib/process/exit-status';
 import { rejection, sh } from '../support/streams';
 
@@ -65,20 +65,20 @@ describe('Port: the end of a child that closed its output', () => {
     const settings = checkPortOptions(...sh('exec >&-; cat >/dev/null; sleep 0.2; exit 4'), {});
     const nothing = (): void => undefined;
     const exited = new Promise<ExitStatus>((resolve) => {
-      new Session(
-        1,
-        { ...settings, farewellMs: 100 },
-        {
-          spawned: nothing,
-          changed: (session) => {
-            if (session.state === 'dying') session.leave();
-          },
-          unexpected: nothing,
-          exited: (_session, status) => resolve(status),
-          over: nothing,
-          gone: nothing,
+      const owner: SessionOwner = {
+        id: 0,
+        ready: nothing,
+        changed: (session) => {
+          if (session.state === 'dying') session.leave();
         },
-      );
+        tell: (name, ...args) => {
+          if (name === 'exit') resolve(args[1] as ExitStatus);
+        },
+        ask: () => Promise.reject(new Error('nobody asks')),
+        over: nothing,
+        gone: nothing,
+      };
+      new Session(1, { ...settings, ids: new RequestIds(), farewellMs: 100 }, owner);
     });
     expect(await exited).to.include({ exitCode: 4, signal: null });
   });

@@ -1,7 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
 import { Port, type PortStatistics } from '../../lib';
-import { Histogram } from '../../lib/port/histogram';
+import { Histogram } from '../../lib/port/statistics';
 import { Stopwatch } from '../../lib/port/statistics';
 import type { StatisticsTrace } from '../../lib/trace';
 import { ask, obeyAll, obeys } from '../support/ports';
@@ -20,6 +20,7 @@ describe('statistics()', () => {
       busyMs: 0,
       queueWaitMs: nothing,
       runMs: nothing,
+      lateReplies: 0,
       bytesWritten: 0,
       bytesRead: 0,
     };

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { Port } from '../../lib/port/port';
 import type { BasePort } from '../../lib/port/base-port';
 import type { PortOptions, PortPoolOptions } from '../../lib/port/port-options';
-import { PortPool } from '../../lib/port/port-pool';
+import { PortPool } from '../../lib/port/port';
 import type { Message } from '../../lib';
 
 /** A Port or a PortPool. */
