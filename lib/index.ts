@@ -20,7 +20,7 @@ export {
 export { LengthPrefixDecoder, type LengthPrefixDecoderOptions } from './framing/length-prefix-decoder';
 export { LengthPrefixEncoder, type LengthPrefixEncoderOptions } from './framing/length-prefix-encoder';
 export type { ExitStatus } from './process/exit-status';
-export { json } from './port/json';
+export { json, jsonRpc, JsonRpcError, type JsonRpcMessage, type JsonRpcOptions } from './port/json';
 export { Port, PortPool } from './port/port';
 export { BrokenError, ClosedError, PoisonError, QueueFullError, UnexpectedReplyError } from './port/port-errors';
 export type { Generation, PortEvents, Restart } from './port/port-events';

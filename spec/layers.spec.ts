@@ -7,11 +7,12 @@ import ts from 'typescript';
 type Sources = Record<string, string>;
 
 const lib = path.join(__dirname, '..', 'lib');
-const maxLines = 480;
 const publicEntries = ['../lib/index', '../lib/jetstream'];
 /** Optional peer dependencies, and the one file that knows them. */
 const peers = ['@nats-io/transport-node', '@nats-io/jetstream'];
 const peersDoor = path.join('jetstream', 'peers.ts');
+/** Lines of code; comments and empty lines are not counted. */
+const maxLines = 450;
 
 // A room is a folder of lib, or a file that lies in lib itself. What a room may see besides its own files:
 const leaves = [
@@ -50,6 +51,11 @@ function roomOf(file: string): string {
 
 function importsOf(text: string): string[] {
   return ts.preProcessFile(text, true, true).importedFiles.map(({ fileName }) => fileName);
+}
+
+function codeLines(text: string): number {
+  const withoutBlocks = text.replace(/\/\*[\s\S]*?\*\//g, '');
+  return withoutBlocks.split('\n').filter((line) => line.trim() !== '' && !line.trim().startsWith('//')).length;
 }
 
 function isRelative(specifier: string): boolean {
@@ -101,7 +107,7 @@ function faults(sources: Sources): string[] {
     ...files.flatMap((file) => wrongImports(file, sources)),
     ...files.flatMap((file) => cyclesFrom(file, sources, seen)).map((cycle) => `${cycle}: a cycle`),
     ...files.flatMap((file) => {
-      const lines = sources[file]!.trimEnd().split('\n').length;
+      const lines = codeLines(sources[file]!);
       return lines > maxLines ? [`${file}: ${lines} lines, more than ${maxLines}`] : [];
     }),
   ];
@@ -205,7 +211,7 @@ describe('the layers of lib', () => {
         { 'process/exit-status.ts': "import './child';" },
         'process/child.ts -> process/exit-status.ts -> process/child.ts: a cycle',
       ],
-      ['a long file', { 'errors.ts': '//\n'.repeat(481) }, 'errors.ts: 481 lines, more than 480'],
+      ['a long file', { 'errors.ts': 'void 0;\n'.repeat(451) }, 'errors.ts: 451 lines, more than 450'],
     ];
 
     for (const [title, change, fault] of wrong) {

@@ -4,7 +4,7 @@
  */
 import { Fifo } from '../fifo';
 import type { Message } from '../framing/frame-writer';
-import { rethrow } from './port-events';
+import { throwLater } from '../user-code';
 import { InFlight } from './in-flight';
 import type { Incoming, PortChild, Protocol, RequestIds } from './protocol';
 import type { Request, RequestOptions } from './request';
@@ -190,7 +190,7 @@ export class Exchange {
       request.onProgress?.(value);
     } catch (error) {
       // The caller's own, and no fault of the child.
-      process.nextTick(rethrow, error);
+      throwLater(error);
     }
   }
 

@@ -14,11 +14,12 @@ import { AbortError, TimeoutError } from '../errors';
 import { Fifo } from '../fifo';
 import type { Message } from '../framing/frame-writer';
 import { InvalidMessageError, MessageTooLargeError } from '../framing/framing-errors';
+import { throwLater } from '../user-code';
 import { Deadlines } from './deadlines';
 import { Lane, type LaneOwner, type LaneSettings } from './lane';
 import { laneFor, laneToReplace, laneToStart, lanesToRelease } from './placement';
 import { ClosedError, QueueFullError, type BrokenError } from './port-errors';
-import { rethrow, type PortEvents, type Told } from './port-events';
+import type { PortEvents, Told } from './port-events';
 import { RequestIds } from './protocol';
 import { Request, type RequestKind, type RequestOptions, type RequestOwner, type RequestPlace } from './request';
 import { RequestQueue } from './request-queue';
@@ -489,7 +490,7 @@ export class Pool implements LaneOwner, RequestOwner {
         this.#emit(told);
       } catch (error) {
         // The listener's own, and no reason for us to stop halfway.
-        process.nextTick(rethrow, error);
+        throwLater(error);
       }
     }
   }

@@ -45,8 +45,3 @@ export interface PortEvents<Event = never> {
 export type Told = {
   [Name in keyof PortEvents<unknown>]: readonly [Name, PortEvents<unknown>[Name]];
 }[keyof PortEvents];
-
-/** For `process.nextTick`: the throw of user code reaches the process as it is, and does not stop us halfway. */
-export function rethrow(error: unknown): never {
-  throw error;
-}

@@ -214,7 +214,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
   }
 
   get inFlight(): InFlight {
-    return this.inFlight;
+    return this.#exchange.inFlight;
   }
 
   /** A request that goes alone leaves at once; else those of one tick leave as one batch. */
