@@ -1,5 +1,5 @@
 /** What one side of a queue has done, as a plain object: to be logged, or charted. */
-import { Histogram, type Distribution } from '../port/histogram';
+import { Histogram, type Distribution } from '../port/statistics';
 import { trace } from '../trace';
 
 export interface QueueStatistics {
