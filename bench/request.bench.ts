@@ -1,6 +1,6 @@
 /**
- * What a request costs. The child is `cat`, which echoes frames as it echoes all bytes, and is as light as a child can
- * be. Both ends are on one core where the question is of latency or of rate: unpinned, these swing tenfold.
+ * What a request costs, with a child that answers in batches and with one that answers message by message: each question of
+ * latency and rate names its child. Both ends are on one core then: unpinned, these swing tenfold.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,7 +8,8 @@ import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { Port } from '../lib';
-import type { Bench, Contender, Run, Work } from './harness';
+import { batches, messageByMessage, type EchoChild } from './echo-children';
+import type { Bench, Contender, Question, Run, Work } from './harness';
 
 const MESSAGE = Buffer.alloc(64, 'x');
 
@@ -25,11 +26,11 @@ async function request(port: Port, { size }: Work, inFlight: number, times?: num
   await Promise.all(Array.from({ length: inFlight }, one));
 }
 
-function port(inFlight: number): Contender {
+function port(child: EchoChild, inFlight: number): Contender {
   return async (work) => {
-    const cat = new Port('cat', { maxInFlight: inFlight });
-    await cat.request(MESSAGE);
-    return () => request(cat, work, inFlight);
+    const echo = new Port(...child.program(work), { maxInFlight: inFlight });
+    await echo.request(MESSAGE);
+    return () => request(echo, work, inFlight);
   };
 }
 
@@ -47,34 +48,36 @@ function percentile(inFlight: number, share: number): Contender {
 }
 
 /** As little as can be done: a write, and `data` until all of the frame is back. */
-const pingPong: Contender = async ({ size }) => {
-  const child = spawn('cat', { stdio: ['pipe', 'pipe', 'ignore'] });
-  await once(child, 'spawn');
-  const frame = Buffer.alloc(4 + MESSAGE.length);
-  frame.writeUInt32BE(MESSAGE.length);
-  MESSAGE.copy(frame, 4);
-  let missing = 0;
-  let done = (): void => {};
-  child.stdout.on('data', (chunk: Buffer) => {
-    missing -= chunk.length;
-    if (missing === 0) done();
-  });
-  return async () => {
-    for (let count = 0; count < size; count += 1) {
-      missing = frame.length;
-      const back = new Promise<void>((resolve) => (done = resolve));
-      child.stdin.write(frame);
-      await back;
-    }
+const pingPong =
+  (echo: EchoChild): Contender =>
+  async (work) => {
+    const child = spawn(...echo.program(work), { stdio: ['pipe', 'pipe', 'ignore'] });
+    await once(child, 'spawn');
+    const frame = Buffer.alloc(4 + MESSAGE.length);
+    frame.writeUInt32BE(MESSAGE.length);
+    MESSAGE.copy(frame, 4);
+    let missing = 0;
+    let done = (): void => {};
+    child.stdout.on('data', (chunk: Buffer) => {
+      missing -= chunk.length;
+      if (missing === 0) done();
+    });
+    return async () => {
+      for (let count = 0; count < work.size; count += 1) {
+        missing = frame.length;
+        const back = new Promise<void>((resolve) => (done = resolve));
+        child.stdin.write(frame);
+        await back;
+      }
+    };
   };
-};
 
 const ERLANG_LOOP = `
 -module(requests).
 -export([main/1]).
 
-main([Size, InFlight]) ->
-  Port = open_port({spawn_executable, os:find_executable("cat")}, [{packet, 4}, binary]),
+main([Size, InFlight, Program | Args]) ->
+  Port = open_port({spawn_executable, os:find_executable(Program)}, [{args, Args}, {packet, 4}, binary]),
   Message = binary:copy(<<"x">>, ${MESSAGE.length}),
   run(Port, Message, list_to_integer(InFlight), 5000),
   {Microseconds, _} =
@@ -94,8 +97,10 @@ take(Port) -> receive {Port, {data, _}} -> ok end.
 `;
 
 /** The same by Erlang's port; compiled, for what is evaluated is interpreted. Its loop is warm when it takes the time. */
-function erlang(inFlight: number): Contender {
-  return async ({ folder, size }) => {
+function erlang(child: EchoChild, inFlight: number): Contender {
+  return async (work) => {
+    const { folder, size } = work;
+    const [command, args] = child.program(work);
     const run = promisify(execFile);
     await writeFile(join(folder, 'requests.erl'), ERLANG_LOOP);
     try {
@@ -105,7 +110,7 @@ function erlang(inFlight: number): Contender {
     }
     const start = ['-noinput', '+S', '1', '-run', 'requests', 'main'];
     return async () => {
-      const { stdout } = await run('erl', [...start, `${size}`, `${inFlight}`], { cwd: folder });
+      const { stdout } = await run('erl', [...start, `${size}`, `${inFlight}`, command, ...args], { cwd: folder });
       return Number(stdout) / 1e6;
     };
   };
@@ -120,34 +125,46 @@ function items({ size }: Work, one: (item: string) => Promise<unknown>): Run {
   };
 }
 
-export const bench: Bench = {
-  latency: {
-    title: '64 B requests, one in flight, one after another; both ends on one core',
+function latency(child: EchoChild): Question {
+  return {
+    title: `64 B requests to ${child.title}, one in flight, one after another; both ends on one core`,
     size: 20_000,
     ratio: 'cost',
     // The first 40,000 requests take up to twice the time of those after them: the compiler has more to do here than in a bare loop.
     warmups: 3,
     turns: 3,
     rounds: 3,
-    targets: { 'write and data': 1.25 },
+    targets: { 'write and data': 0.9, Erlang: 1.15 },
     isPinned: true,
-    contenders: { Port: port(1), 'write and data': pingPong, Erlang: erlang(1) },
-  },
-  rate: {
-    title: '64 B requests, 64 in flight; both ends on one core',
+    prepare: child.prepare,
+    contenders: { Port: port(child, 1), 'write and data': pingPong(child), Erlang: erlang(child, 1) },
+  };
+}
+
+function rate(child: EchoChild): Question {
+  return {
+    title: `64 B requests to ${child.title}, 64 in flight; both ends on one core`,
     size: 100_000,
     warmups: 3,
-    targets: { '1 in flight': 3, 'Erlang, 64 in flight': 0.9 },
+    targets: { '1 in flight': 3, 'Erlang, 64 in flight': child === batches ? 0.9 : 0.7 },
     isPinned: true,
+    prepare: child.prepare,
     contenders: {
-      '64 in flight': port(64),
-      '8 in flight': port(8),
-      '1 in flight': port(1),
-      'Erlang, 64 in flight': erlang(64),
+      '64 in flight': port(child, 64),
+      '8 in flight': port(child, 8),
+      '1 in flight': port(child, 1),
+      'Erlang, 64 in flight': erlang(child, 64),
     },
-  },
+  };
+}
+
+export const bench: Bench = {
+  latency: latency(batches),
+  'latency-by-message': latency(messageByMessage),
+  rate: rate(batches),
+  'rate-by-message': rate(messageByMessage),
   percentiles: {
-    title: 'how long a 64 B request takes, waiting for the ones before it included; both ends on one core',
+    title: 'how long a 64 B request to `cat` takes, waiting for the ones before it included; both ends on one core',
     size: 50_000,
     ratio: 'cost',
     unit: 'us',

@@ -205,9 +205,11 @@ describe('PipeSource', function () {
     });
 
     it('with any number of descriptors left, keeps none of them, and has pipes when there are some again', async () => {
-      const { results, kept, after } = await askProgram<{ results: string[]; kept: number; after: string }>('piped', [
-        'few',
-      ]);
+      const { results, kept, after } = await askProgram<{ results: string[]; kept: number; after: string }>(
+        'piped',
+        ['few'],
+        { prelude: 'ulimit -n 200' },
+      );
       expect(results.slice(0, 4)).to.satisfy((few: string[]) => few.every((result) => result.includes('EMFILE')));
       for (const result of results) expect(result).to.match(/EMFILE|^3 pipes$/);
       expect(results.at(-1)).to.equal('3 pipes');
