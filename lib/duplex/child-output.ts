@@ -1,6 +1,7 @@
 /** The child's stdout, as the readable side of a port sees it. */
 import type { Readable } from 'node:stream';
 import { SilenceClock } from '../process/silence-clock';
+import type { KeptEnd } from '../process/stdio-pipes';
 
 export interface ChildOutputEvents {
   /** Takes a chunk; the result says whether more is wanted. */
@@ -27,6 +28,8 @@ export class ChildOutput {
   /** undefined until there is a child; null where what it writes does not come to us. */
   #source: Readable | null | undefined;
   #hasExited = false;
+  /** Where the child writes to another one, over a pipe of ours. */
+  #keptEnd: KeptEnd | undefined;
   /** Once the reader takes no more: what may still come. */
   #readingOn: { bytesLeft: number; readonly clock: SilenceClock; readonly onLimit: () => void } | undefined;
 
@@ -56,6 +59,11 @@ export class ChildOutput {
     if (this.#state === 'idle') source.pause();
   }
 
+  /** The child is about to write to another one. The end of that pipe is closed with this output. */
+  keepEnd(end: KeptEnd): void {
+    this.#keptEnd = end;
+  }
+
   /** The reader wants more. */
   demand(): void {
     if (this.#state === 'idle') this.#state = 'flowing';
@@ -73,15 +81,21 @@ export class ChildOutput {
    * The reader takes no more, and drops what it is given. The output goes on to it as before, to the end if that is near:
    * the way in which the program ends is then its own.
    * @param onLimit called once, before our end is closed: the output has not ended within 256 KiB or 150 ms. At once
-   *   where it does not come to us.
+   *   where it goes elsewhere and we have no end of it.
    */
   readOn(onLimit: () => void): void {
     if (this.isDone || this.#readingOn) return;
     const clock = new SilenceClock(READ_ON_MS, () => this.#stopReadingOn());
     this.#readingOn = { bytesLeft: READ_ON_BYTES, clock, onLimit };
-    // The place to read on from a pipe between two children, once this process holds an end of it.
-    if (this.#source === null) this.#stopReadingOn();
-    else clock.start();
+    if (this.#source !== null || this.#readOnBetween(clock)) clock.start();
+    else this.#stopReadingOn();
+  }
+
+  /** @returns whether there is an end of ours of the pipe between the two */
+  #readOnBetween(clock: SilenceClock): boolean {
+    const onBytes = (bytes: number): void => this.#countReadOn(bytes);
+    // A child that has closed its stdout is not stopped, whatever it does until its exit.
+    return this.#keptEnd?.readOn(onBytes, () => clock.stop()) ?? false;
   }
 
   /** Closes our end: the child's next write meets a broken pipe. */
@@ -95,6 +109,7 @@ export class ChildOutput {
     if (this.isDone) return;
     this.#state = 'discarding';
     this.#stopClocks();
+    this.#keptEnd?.close();
     this.#source?.removeAllListeners('data');
     this.#source?.resume();
   }
@@ -114,8 +129,12 @@ export class ChildOutput {
       this.#orphanClock.stop();
       this.#source?.pause();
     }
+    this.#countReadOn(chunk.length);
+  }
+
+  #countReadOn(bytes: number): void {
     const limits = this.#readingOn;
-    if (limits && (limits.bytesLeft -= chunk.length) <= 0) this.#stopReadingOn();
+    if (limits && (limits.bytesLeft -= bytes) <= 0) this.#stopReadingOn();
   }
 
   /** As a method, since the checker takes a field for unchanged by a call. */
@@ -133,6 +152,7 @@ export class ChildOutput {
     if (this.isDone) return;
     this.#state = 'done';
     this.#stopClocks();
+    this.#keptEnd?.close();
     this.#events.onDone();
   }
 

@@ -134,7 +134,15 @@ export class PortDuplex extends TypedDuplex {
     this.exited = this.#outcome.exited;
     this.once('end', () => this.#outputEnded());
     const wiringOf = (other: unknown) => (other instanceof PortDuplex ? other.#wiring : undefined);
-    this.#wiring = wire({ stream: this, settings, input: this.#input, piped: this.#piped, wiringOf });
+    this.#wiring = wire({
+      stream: this,
+      settings,
+      input: this.#input,
+      output: this.#output,
+      piped: this.#piped,
+      openFurtherEnds: () => this.#child?.openFurtherEnds(),
+      wiringOf,
+    });
     process.nextTick(() => this.#wiring.connect((spec, pipes) => this.#spawn(spec, pipes)));
   }
 

@@ -7,7 +7,7 @@ import { trace } from '../trace';
 import type { ChildSpec } from './child-spec';
 import { exitHook, type LiveChild } from './exit-hook';
 import type { ExitStatus } from './exit-status';
-import { PipeStdio, type StdioPipes } from './stdio-pipes';
+import { PipeStdio, type FurtherEnds, type StdioPipes } from './stdio-pipes';
 import { explainSpawnFailure } from './spawn-failure';
 
 export class Child implements LiveChild {
@@ -24,6 +24,7 @@ export class Child implements LiveChild {
 
   readonly #process: ChildProcess;
   readonly #closing = new EventEmitter();
+  readonly #piped: PipeStdio | undefined;
   readonly #killTree: boolean;
   #hasOrphans = false;
 
@@ -70,6 +71,7 @@ export class Child implements LiveChild {
   ) {
     const { command, killSignal, killTree } = spec;
     this.#process = child;
+    this.#piped = piped;
     this.#killTree = killTree;
     this.pid = pid;
     this.command = command;
@@ -121,6 +123,11 @@ export class Child implements LiveChild {
         this.#closing.emit('close');
       });
     }
+  }
+
+  /** For another child that is to write to this one; undefined where its stdin is no pipe. */
+  openFurtherEnds(): FurtherEnds | undefined {
+    return this.#piped?.openFurtherEnds();
   }
 
   /** Whether the signal was sent. None goes to a pid that is gone. */

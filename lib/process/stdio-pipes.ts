@@ -1,5 +1,5 @@
 /** Our side of a child's stdio over anonymous pipes: the streams that a ChildProcess would have made of its sockets. */
-import { closeSync, fchownSync } from 'node:fs';
+import { closeSync, constants, fchownSync, openSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import type { ChildSpec } from './child-spec';
@@ -36,6 +36,52 @@ export function closeStdioPipes(pipes: StdioPipes): void {
   }
 }
 
+/** Two more ends of a child's stdin, for another child that writes there in our place. */
+export interface FurtherEnds {
+  /** Blocking, for the other child. Who takes it closes it. */
+  readonly theirs: number;
+  readonly kept: KeptEnd;
+}
+
+/**
+ * An end to read of a pipe between two children. While it is open, the one that writes does not notice that the other has
+ * left. Nothing is read from it before `readOn`, since the bytes are the other's.
+ */
+export class KeptEnd {
+  #fd: number | undefined;
+  #reader: Readable | undefined;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /**
+   * Discards what comes from now on.
+   * @returns false where the system refuses, or it is closed
+   */
+  readOn(onBytes: (bytes: number) => void, onEnd: () => void): boolean {
+    if (this.#fd === undefined) return false;
+    try {
+      const reader = new Socket({ fd: this.#fd, readable: true, writable: false });
+      this.#fd = undefined;
+      this.#reader = reader;
+      reader.on('data', (chunk: Buffer) => onBytes(chunk.length));
+      reader.once('end', onEnd);
+      reader.on('error', () => undefined);
+      return true;
+    } catch {
+      this.close();
+      return false;
+    }
+  }
+
+  close(): void {
+    this.#reader?.destroy();
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
+  }
+}
+
 export class PipeStdio {
   stdin: Writable | null = null;
   stdout: Readable | null = null;
@@ -43,6 +89,7 @@ export class PipeStdio {
   /** What the spawn is given in place of the spec's own. */
   readonly stdio: (StdioSpec[Name] | number)[];
   readonly #theirs: number[] = [];
+  #stdinFd: number | undefined;
 
   /**
    * Makes the streams, and closes the pipes for which the spec has no use after all.
@@ -76,8 +123,10 @@ export class PipeStdio {
   }
 
   #make(name: Name, fd: number): void {
-    if (name === 'stdin') this.stdin = new Socket({ fd, readable: false, writable: true });
-    else if (name === 'stdout') this.stdout = slabReader(fd);
+    if (name === 'stdin') {
+      this.stdin = new Socket({ fd, readable: false, writable: true });
+      this.#stdinFd = fd;
+    } else if (name === 'stdout') this.stdout = slabReader(fd);
     else this.stderr = new Socket({ fd, readable: true, writable: false });
   }
 
@@ -91,6 +140,20 @@ export class PipeStdio {
     this.stdin?.destroy();
     this.stdout?.resume();
     this.stderr?.resume();
+  }
+
+  /** @returns undefined where stdin is no pipe of ours, is closed, or the system refuses */
+  openFurtherEnds(): FurtherEnds | undefined {
+    if (this.#stdinFd === undefined || !this.stdin || this.stdin.destroyed) return undefined;
+    const path = `/proc/self/fd/${this.#stdinFd}`;
+    let theirs: number | undefined;
+    try {
+      theirs = openSync(path, constants.O_WRONLY);
+      return { theirs, kept: new KeptEnd(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)) };
+    } catch {
+      if (theirs !== undefined) closeSync(theirs);
+      return undefined;
+    }
   }
 
   destroy(): void {

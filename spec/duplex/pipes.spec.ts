@@ -7,7 +7,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
 import { Slab } from '../../lib/process/stdio-pipes';
-import { childrenOf, isAlive, survivors, until } from '../support/processes';
+import { childrenFromNow, childrenOf, isAlive, survivors, until } from '../support/processes';
 import { askProgram, startProgram } from '../support/programs';
 import { requirePrograms, skipWithout, stressed } from '../support/stress';
 import { closed } from '../support/streams';
@@ -152,16 +152,19 @@ describe('PortDuplex with `pipes: true`: bytes', () => {
 describe('PortDuplex with `pipes: true`: the start', () => {
   before(linuxOnly);
 
+  let children: () => number[];
+  beforeEach(() => (children = childrenFromNow()));
+
   it('a port that is destroyed while it waits for its pipes starts nothing and keeps nothing', async () => {
     for (const redirect of [false, true]) {
       const before = readdirSync('/proc/self/fd').length;
       const port = new PortDuplex('sh', ['-c', 'echo started >&2'], { pipes: true, redirect, stderr: 'inherit' });
       await new Promise((resolve) => process.nextTick(resolve));
-      expect(childrenOf(process.pid)).to.have.lengthOf(1); // the helper
+      expect(children()).to.have.lengthOf(1); // the helper
       port.destroy();
       await closed(port);
       expect(port.pid).to.equal(undefined);
-      expect(await until(() => childrenOf(process.pid).length === 0)).to.be.true;
+      expect(await until(() => children().length === 0)).to.be.true;
       expect(await until(() => readdirSync('/proc/self/fd').length === before)).to.be.true;
     }
   });
@@ -184,7 +187,7 @@ describe('PortDuplex with `pipes: true`: the start', () => {
       return text(port);
     });
     await new Promise((resolve) => process.nextTick(resolve));
-    expect(childrenOf(process.pid)).to.have.lengthOf(1);
+    expect(children()).to.have.lengthOf(1);
     expect(await Promise.all(outputs)).to.deep.equal(ports.map((_, index) => String(index)));
     await Promise.all(ports.map(closed));
   });

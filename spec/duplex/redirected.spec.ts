@@ -11,6 +11,7 @@ describe('With `redirect: true`, PortDuplex is what it is without:', () => {
     'duplex/input.spec',
     'duplex/orphans.spec',
     'duplex/output.spec',
+    'duplex/reader-left.spec',
     'duplex/starting.spec',
     'duplex/stderr.spec',
     'duplex/stream-consumers.spec',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { PipeSource, closePipes, type ChildEnd, type Pipe } from '../../lib/process/pipes';
-import { childrenOf, survivors, until } from '../support/processes';
+import { childrenFromNow, survivors, until } from '../support/processes';
 import { askProgram } from '../support/programs';
 
 const O_CLOEXEC = 0o2000000;
@@ -33,6 +33,9 @@ describe('PipeSource', function () {
     if (process.platform !== 'linux') this.skip(); // where it has none, as the last case says
   });
 
+  let children: () => number[];
+  beforeEach(() => (children = childrenFromNow()));
+
   it('gives anonymous pipes, each with two ends: ours does not block, the one of the child does', async () => {
     const taken = await pipes(new PipeSource(), ['reads', 'writes', 'writes']);
     const names = taken.map(({ ours }) => nameOf(ours));
@@ -49,7 +52,7 @@ describe('PipeSource', function () {
 
   it('gives empty pipes with no third end: what is written comes, and then the end', async () => {
     const [input, output] = await pipes(new PipeSource(), ['reads', 'writes']);
-    expect(await until(() => childrenOf(process.pid).length === 0)).to.be.true;
+    expect(await until(() => children().length === 0)).to.be.true;
     const ways = [
       [input!.ours, input!.theirs],
       [output!.theirs, output!.ours],
@@ -66,7 +69,7 @@ describe('PipeSource', function () {
 
   it('gives a write to a pipe whose reader is gone a broken pipe', async () => {
     const [pipe] = await pipes(new PipeSource(), ['writes']);
-    expect(await until(() => childrenOf(process.pid).length === 0)).to.be.true;
+    expect(await until(() => children().length === 0)).to.be.true;
     closeSync(pipe!.ours);
     expect(() => writeSync(pipe!.theirs, 'x')).to.throw('EPIPE');
     closeSync(pipe!.theirs);
@@ -80,14 +83,14 @@ describe('PipeSource', function () {
       order.push(index);
       return taken;
     });
-    const helpers = childrenOf(process.pid);
+    const helpers = children();
     expect(helpers).to.have.lengthOf(1);
     const taken = (await Promise.all(asks)).flat();
     expect(order).to.deep.equal(Array.from({ length: 100 }, (_, index) => index));
     expect(new Set(taken.map(({ ours }) => nameOf(ours)))).to.have.lengthOf(300);
     closePipes(taken);
     expect(await survivors(helpers)).to.deep.equal([]);
-    expect(await until(() => childrenOf(process.pid).length === 0)).to.be.true; // no zombie either
+    expect(await until(() => children().length === 0)).to.be.true; // no zombie either
   });
 
   it('starts another helper for an ask that comes later', async () => {
@@ -99,7 +102,7 @@ describe('PipeSource', function () {
     const results: unknown[] = [];
     new PipeSource().take([], (result) => results.push(result));
     expect(results).to.deep.equal([[]]);
-    expect(childrenOf(process.pid)).to.deep.equal([]);
+    expect(children()).to.deep.equal([]);
   });
 
   it('calls back in the asynchronous context of each ask, whoever started the helper', async () => {
@@ -178,14 +181,14 @@ describe('PipeSource', function () {
 
     it('where /proc cannot be seen, and starts no helper then', async () => {
       const asked = take(new PipeSource({ proc: path.join(folder, 'proc') }), ['reads']);
-      expect(childrenOf(process.pid)).to.deep.equal([]);
+      expect(children()).to.deep.equal([]);
       expect(await asked).to.match(/^ENOENT/);
     });
 
     it('where the helper is killed by somebody else, but the next ask gets its pipes', async () => {
       const source = new PipeSource();
       const asked = Array.from({ length: 50 }, () => take(source, ['reads', 'writes', 'writes']));
-      process.kill(childrenOf(process.pid)[0]!, 'SIGKILL');
+      process.kill(children()[0]!, 'SIGKILL');
       for (const result of await Promise.all(asked)) {
         if (typeof result === 'string') expect(result).to.match(/ended|ENOENT/);
         else closePipes(result);

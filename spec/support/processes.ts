@@ -27,6 +27,12 @@ export function childrenOf(pid: number): number[] {
     .map(Number);
 }
 
+/** A look at the children of this process that were not there at the call. */
+export function childrenFromNow(): () => number[] {
+  const before = new Set(childrenOf(process.pid));
+  return () => childrenOf(process.pid).filter((pid) => !before.has(pid));
+}
+
 /** Waits until the condition holds; at most so long. @returns whether it came to hold */
 export async function until(condition: () => boolean, withinMs = 1000): Promise<boolean> {
   const deadline = performance.now() + withinMs;

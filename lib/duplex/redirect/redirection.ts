@@ -5,12 +5,14 @@
  * Who the piped are is known when the child is to be spawned; a file must be open by then, and the next port's child
  * running. So that is waited for, and until then the port asks whoever pipes into it to wait.
  */
+import { closeSync } from 'node:fs';
 import type { Duplex, Writable } from 'node:stream';
 import type { ChildSpec } from '../../process/child-spec';
 import { isSuccess, type ExitStatus } from '../../process/exit-status';
-import { closeStdioPipes, takeStdioPipes, type StdioPipes } from '../../process/stdio-pipes';
+import { closeStdioPipes, takeStdioPipes, type FurtherEnds, type StdioPipes } from '../../process/stdio-pipes';
 import { trace } from '../../trace';
 import type { ChildInput } from '../child-input';
+import type { ChildOutput } from '../child-output';
 import type { PipedStreams } from './piped-streams';
 import { descriptorOf, isFileSink, RedirectedFile } from './redirected-file';
 import type { PortDuplexSettings } from '../port-duplex-options';
@@ -33,6 +35,9 @@ interface WiredPort {
   readonly settings: PortDuplexSettings;
   readonly piped: PipedStreams;
   readonly input: ChildInput;
+  readonly output: ChildOutput;
+  /** Two more ends of its child's stdin, where that is a pipe. */
+  readonly openFurtherEnds: () => FurtherEnds | undefined;
   /** The wiring of another stream, where that is a port. */
   readonly wiringOf: (stream: unknown) => Wiring | undefined;
 }
@@ -47,7 +52,9 @@ export function wire(port: WiredPort): Wiring {
   };
 }
 
-function takePipes(child: ChildSpec, done: (pipes: StdioPipes | undefined) => void): void {
+type PipesFor = Pick<ChildSpec, 'command' | 'stdin' | 'stdout' | 'stderr'>;
+
+function takePipes(child: PipesFor, done: (pipes: StdioPipes | undefined) => void): void {
   takeStdioPipes(child, (result) => {
     if (typeof result !== 'string') {
       done(result);
@@ -64,8 +71,10 @@ class Redirection implements Wiring {
   #pipes: StdioPipes | 'awaited' | undefined;
   #hasSpawned = false;
   #source: RedirectedFile | undefined;
-  /** The port whose child reads what ours writes. */
+  /** The port whose child reads what ours writes, over a socket: that it has left must be found out at our exit. */
   #reader: Redirection | undefined;
+  /** An end of the pipe to that child, for ours: open until the spawn. */
+  #endOfNext: number | undefined;
 
   constructor(port: WiredPort) {
     this.#port = port;
@@ -107,15 +116,23 @@ class Redirection implements Wiring {
   }
 
   #awaitPipes(): void {
-    const { settings, stream } = this.#port;
-    if (!settings.pipes) return;
+    const wanted = this.#pipesWanted();
+    if (wanted === undefined) return;
     this.#pipes = 'awaited';
-    takePipes(settings.child, (taken) => {
+    takePipes(wanted, (taken) => {
       this.#pipes = taken;
       if (this.isWaiting) this.#spawnWhenReady();
       else this.#dropPipes();
     });
-    stream.once('close', () => this.#dropPipes());
+    this.#port.stream.once('close', () => this.#dropPipes());
+  }
+
+  /** What a port writes goes over a pipe, of which this process keeps an end: see KeptEnd. */
+  #pipesWanted(): PipesFor | undefined {
+    const { settings, piped, wiringOf } = this.#port;
+    if (settings.pipes) return settings.child;
+    const isBetweenPorts = settings.child.stdin === 'pipe' && wiringOf(piped.source) instanceof Redirection;
+    return isBetweenPorts ? { ...settings.child, stdout: 'ignore', stderr: 'ignore' } : undefined;
   }
 
   /** The child has been spawned without them, or never will be. */
@@ -153,6 +170,7 @@ class Redirection implements Wiring {
     const stdout = this.#stdout();
     this.#hasSpawned = true;
     this.#spawn?.({ ...settings.child, stdin, stdout }, this.#takenPipes());
+    if (this.#endOfNext !== undefined) closeSync(this.#endOfNext);
     // Where more was written than is buffered, the stream says it itself when that is gone.
     if (!stream.destroyed && !stream.writableNeedDrain) stream.emit('drain');
   }
@@ -165,12 +183,19 @@ class Redirection implements Wiring {
   }
 
   #stdout(): ChildSpec['stdout'] {
-    const { settings, piped, stream } = this.#port;
+    const { settings, piped, stream, output } = this.#port;
     if (settings.child.stdout !== 'pipe') return settings.child.stdout;
     const next = this.#next();
-    const pipe = next === undefined ? undefined : next.#shareStdin(stream);
-    if (pipe) this.#reader = next;
-    return pipe ?? descriptorOf(piped.sink) ?? 'pipe';
+    const shared = next === undefined ? undefined : next.#shareStdin(stream);
+    if (next === undefined || shared === undefined) return descriptorOf(piped.sink) ?? 'pipe';
+    const ends = next.#port.openFurtherEnds();
+    if (ends === undefined) {
+      this.#reader = next;
+      return shared;
+    }
+    output.keepEnd(ends.kept);
+    this.#endOfNext = ends.theirs;
+    return ends.theirs;
   }
 
   /** Our end of the child's stdin, for another child to write to. */
