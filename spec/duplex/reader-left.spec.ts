@@ -9,10 +9,10 @@ import { expect } from 'chai';
 import { ExitError, PortDuplex } from '../../lib';
 import { survivors } from '../support/processes';
 import { closed, CountingSink, sh } from '../support/streams';
+import { stressed } from '../support/stress';
 
-const isStress = process.env['STRESS'] === '1';
-const RUNS = isStress ? 200 : 12;
-const SIZES = isStress ? [300_000, 50_000_000] : [300_000];
+const RUNS = stressed(200, 12);
+const SIZES = stressed([300_000, 50_000_000], [300_000]);
 
 type Outcome = string;
 
@@ -37,7 +37,7 @@ async function tally(runs: number, run: () => Promise<Outcome>): Promise<Record<
 describe('PortDuplex: a failure is not forgiven because the next program has left well', () => {
   for (const bytes of SIZES) {
     describe(`with an archive of ${bytes} bytes, ${RUNS} times`, function () {
-      this.timeout(isStress ? 1_200_000 : 60_000);
+      this.timeout(stressed(300_000, 60_000));
       let folder: string;
       let archive: Buffer;
 
@@ -114,17 +114,17 @@ describe('PortDuplex: a source that does not end is told to stop when its reader
     ],
     'a program that prints now and then': () => [new PortDuplex(...sh('while echo y; do sleep 0.01; done; exit 9'))],
   };
+  const times = stressed(50, 8);
   for (const [title, start] of Object.entries(endless)) {
-    it(`${title}, 50 times`, async function () {
-      this.timeout(60_000);
-      const counts = await tally(50, async () => {
+    it(`${title}, ${times} times`, async () => {
+      const counts = await tally(times, async () => {
         const ports = start();
         const outcome = await outcomeOf(...ports, new PortDuplex('head', ['-n', '1']), new CountingSink());
         ports[0]!.destroy();
         await Promise.all(ports.map(closed));
         return outcome;
       });
-      expect(counts).to.deep.equal({ success: 50 });
+      expect(counts).to.deep.equal({ success: times });
     });
   }
 

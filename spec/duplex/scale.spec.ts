@@ -28,34 +28,40 @@ describe('PortDuplex: leaks over time', function () {
 
   // All of them run at the same time, each in a process of its own.
   const scale = (...args: string[]): Promise<Answer> => askProgram<Answer>('scale', args);
-  const piped = stressed(1000, 150);
+  const lifeTimes = stressed(1000, 150);
+  const third = Math.floor(lifeTimes / 3);
+
   let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort' | 'redirect' | 'pipes', Promise<Answer>>;
   before(() => {
     answers = {
-      finish: scale('finish', '1000', '20'),
-      destroy: scale('destroy', '1000', '20'),
-      statuses: scale('statuses', '1000', '50'),
+      finish: scale('finish', `${lifeTimes}`, '20'),
+      destroy: scale('destroy', `${lifeTimes}`, '20'),
+      statuses: scale('statuses', `${lifeTimes}`, '50'),
       abort: scale('abort', '100', '100'),
-      redirect: scale('redirect', '1000', '20'),
-      pipes: scale('pipes', `${piped}`, '20'),
+      redirect: scale('redirect', `${lifeTimes}`, '20'),
+      pipes: scale('pipes', `${lifeTimes}`, '20'),
     };
     return Promise.allSettled(Object.values(answers));
   });
 
   const level = 'leave descriptors, children, timers and listeners as they were, and no warning';
   const lives: [title: string, answer: () => Promise<Answer>, outcomes: Record<string, number>][] = [
-    ['1000 cycles of spawn and finish, 20 at a time,', () => answers.finish, { 'code 0': 1000 }],
-    ['1000 cycles of spawn and destroy, 20 at a time,', () => answers.destroy, { SIGTERM: 1000 }],
-    ['1000 children that exit with 17, 50 at a time,', () => answers.statuses, { 'ExitError with code 17': 1000 }],
+    [`${lifeTimes} cycles of spawn and finish, 20 at a time,`, () => answers.finish, { 'code 0': lifeTimes }],
+    [`${lifeTimes} cycles of spawn and destroy, 20 at a time,`, () => answers.destroy, { SIGTERM: lifeTimes }],
     [
-      '1000 redirected pipelines, 20 at a time, a third of them aborted,',
-      () => answers.redirect,
-      { success: 667, AbortError: 333 },
+      `${lifeTimes} children that exit with 17, 50 at a time,`,
+      () => answers.statuses,
+      { 'ExitError with code 17': lifeTimes },
     ],
     [
-      `${piped} ports with pipes, 20 at a time, a third of them destroyed at random,`,
+      `${lifeTimes} redirected pipelines, 20 at a time, a third of them aborted,`,
+      () => answers.redirect,
+      { success: lifeTimes - third, AbortError: third },
+    ],
+    [
+      `${lifeTimes} ports with pipes, 20 at a time, a third of them destroyed at random,`,
       () => answers.pipes,
-      { 'code 0, bytes 1': piped - Math.floor(piped / 3), destroyed: Math.floor(piped / 3) },
+      { 'code 0, bytes 1': lifeTimes - third, destroyed: third },
     ],
     ['100 ports that one AbortSignal ends', () => answers.abort, { 'AbortError, SIGTERM': 100 }],
   ];
