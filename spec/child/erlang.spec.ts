@@ -5,14 +5,14 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { program } from '../support/ports';
 import { programPath } from '../support/programs';
+import { requirePrograms } from '../support/stress';
 
 describe('servePort behind Erlang’s open_port', () => {
   let folder: string | undefined;
 
   before(function () {
     this.timeout(60_000);
-    // Erlang is not on every machine.
-    if (spawnSync('sh', ['-c', 'command -v erl && command -v erlc']).status !== 0) this.skip();
+    requirePrograms(this, 'erl', 'erlc');
     folder = mkdtempSync(path.join(tmpdir(), 'rexport-erlang-'));
     const { status, stdout } = spawnSync('erlc', ['-o', folder, program('open_port.erl')], { encoding: 'utf8' });
     expect(status, stdout).to.equal(0);

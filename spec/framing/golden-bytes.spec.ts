@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { endianness, tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import type { FrameFormat } from '../../lib/framing/format';
 import { encodeFrame } from '../../lib/framing/length-prefix';
 import { parse } from '../support/frames';
+import { requirePrograms } from '../support/stress';
 
 interface Golden {
   readonly name: string;
@@ -74,13 +75,9 @@ describe('golden bytes', () => {
     expect(encodeFrame('12345', { prefix: 4, endian })).to.deep.equal(Buffer.concat([length, Buffer.from('12345')]));
   });
 
-  const hasErlang = spawnSync('erl', ['-version']).error === undefined;
   for (const packet of [1, 2, 4] as const) {
     it(`what a real erl writes for {packet,${packet}}, and what it reads`, async function () {
-      if (!hasErlang) {
-        this.skip(); // no erl here; the literals above hold the same bytes
-        return;
-      }
+      requirePrograms(this, 'erl');
       const sizes = [0, 1, 5, 127, 128, 255, ...(packet > 1 ? [256, 65535] : []), ...(packet > 2 ? [65536] : [])];
       const directory = await mkdtemp(join(tmpdir(), 'rexport-erl-'));
       const file = join(directory, 'frames');

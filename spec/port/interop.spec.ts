@@ -6,13 +6,14 @@ import path from 'node:path';
 import { Port } from '../../lib';
 import { pattern } from '../support/frames';
 import { program } from '../support/ports';
+import { requirePrograms } from '../support/stress';
 
 const KIB = 1024;
 
 interface Language {
   readonly name: string;
-  /** What says whether it is there. */
-  readonly probe: readonly [string, ...string[]];
+  /** What it needs in the path. */
+  readonly programs: readonly string[];
   /** What is to be done before, in a folder that is removed after. */
   readonly build?: (folder: string) => readonly [string, string[]];
   readonly run: (folder: string, packet: number) => readonly [string, string[]];
@@ -23,38 +24,38 @@ interface Language {
 const languages: readonly Language[] = [
   {
     name: 'python3',
-    probe: ['python3', '--version'],
+    programs: ['python3'],
     run: (_folder, packet) => ['python3', [program('echo.py'), `${packet}`]],
     mostBytes: 8 * KIB * KIB,
   },
   {
     name: 'perl',
-    probe: ['perl', '-v'],
+    programs: ['perl'],
     run: (_folder, packet) => ['perl', [program('echo.pl'), `${packet}`]],
     mostBytes: 8 * KIB * KIB,
   },
   {
     name: 'node',
-    probe: [process.execPath, '--version'],
+    programs: [],
     run: (_folder, packet) => [process.execPath, [program('echo.mjs'), `${packet}`]],
     mostBytes: 8 * KIB * KIB,
   },
   {
     name: 'sh, dd and od',
-    probe: ['sh', '-c', 'dd count=0 2>/dev/null && od -An -to1 </dev/null'],
+    programs: ['dd', 'od'],
     run: (_folder, packet) => ['sh', [program('echo.sh'), `${packet}`]],
     mostBytes: 4 * KIB,
   },
   {
     name: 'C',
-    probe: ['cc', '--version'],
+    programs: ['cc'],
     build: (folder) => ['cc', ['-O1', '-o', path.join(folder, 'echo'), program('echo.c')]],
     run: (folder, packet) => [path.join(folder, 'echo'), [`${packet}`]],
     mostBytes: 8 * KIB * KIB,
   },
   {
     name: 'Erlang',
-    probe: ['sh', '-c', 'command -v erl && command -v erlc'],
+    programs: ['erl', 'erlc'],
     build: (folder) => ['erlc', ['-o', folder, program('echo.erl')]],
     run: (folder, packet) => ['erl', ['-noinput', '-pa', folder, '-run', 'echo', 'main', `${packet}`]],
     mostBytes: 8 * KIB * KIB,
@@ -63,14 +64,13 @@ const languages: readonly Language[] = [
 
 const SIZES = [0, 1, 10, 13, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 65537, 100_000, 8 * KIB * KIB];
 
-for (const { name, probe, build, run, mostBytes } of languages) {
+for (const { name, programs, build, run, mostBytes } of languages) {
   describe(`Port and a child in ${name}`, () => {
     let folder: string;
 
     before(function () {
       this.timeout(60_000);
-      const [command, ...args] = probe;
-      if (spawnSync(command, args, { stdio: 'ignore' }).status !== 0) this.skip();
+      requirePrograms(this, ...programs);
       folder = mkdtempSync(path.join(tmpdir(), 'rexport-interop-'));
       const building = build?.(folder);
       if (building === undefined) return;
