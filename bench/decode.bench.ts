@@ -105,7 +105,7 @@ class PlainTransform extends Transform {
 function question(messageBytes: number, size: number, best: number): Question {
   const varint = { prefix: 'varint' } as const;
   return {
-    title: `messages of ${messageBytes} bytes from chunks of 64 KiB (size: batches of 4 MiB)`,
+    title: `batches of 4 MiB of messages of ${messageBytes} bytes, decoded from chunks of 64 KiB`,
     size,
     rounds: 5,
     targets: { 'length-prefixed-stream': best, 'frame-stream': best, 'it-length-prefixed': best, 'bare loop': 0.5 },

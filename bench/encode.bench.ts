@@ -49,7 +49,7 @@ export class TwoPush extends Transform {
 function question(messageBytes: number, size: number): Question {
   const varintBytes = messageBytes < 128 ? 1 : messageBytes < 16_384 ? 2 : 3;
   return {
-    title: `messages of ${messageBytes} bytes (size: messages)`,
+    title: `messages of ${messageBytes} bytes through an encoder`,
     size,
     rounds: 5,
     contenders: {

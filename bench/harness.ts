@@ -5,13 +5,15 @@
  *
  * All of it is compiled first: a compiler in memory would make every fork dearer, and so hide what we add to it.
  *
- * A bench file exports `bench`: questions by name. `npm run bench -- filter spawn/true --rounds 5` asks some of them.
+ * A bench file exports `bench`: questions by name. `npm run bench -- filter spawn/true --rounds 5` asks some of them,
+ * `npm run bench -- --list` says which there are.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Answer, Ratio } from './results';
 
 export interface Work {
   /** A temporary folder, filled by `prepare`. */
@@ -30,6 +32,7 @@ export type Run = () => Promise<number | void>;
 export type Contender = (work: Work) => Run | string | Promise<Run | string>;
 
 export interface Question {
+  /** What is done, as it reads behind the size: "128 MiB from a file through `cat` to a file". */
   readonly title: string;
   /** The first is the subject: every ratio is the subject's against another's. */
   readonly contenders: Readonly<Record<string, Contender>>;
@@ -47,6 +50,8 @@ export interface Question {
   readonly warmups?: number;
   /** How often each runs in one round, in turn. Short runs in many turns tell most on a busy machine. Default 1. */
   readonly turns?: number;
+  /** About how long one run takes, for the word on how long all of it will take. Default 0.5. */
+  readonly runSeconds?: number;
   /** Both ends on one core: a latency is else mostly the scheduler's. */
   readonly isPinned?: boolean;
   readonly prepare?: (work: Work) => Promise<void>;
@@ -64,35 +69,71 @@ export interface Choice {
 /** Median, smallest, largest. */
 type Spread = readonly [number, number, number];
 
-interface Verdict {
-  readonly measures: Record<string, Spread>;
-  readonly ratios: Record<string, Spread>;
-  /** The contenders against which a target was missed. */
-  readonly missed: string[];
-}
-
+/** A fresh Node with what it loads. */
+const START_SECONDS = 0.5;
 const RUNNER = join(__dirname, 'run.js');
 
-/** Measures one question and prints the table. */
-export async function answer(name: string, question: Question, choice: Choice): Promise<Verdict> {
-  const { turns = 1 } = question;
+/** Takes the lines of the tables. */
+export type Print = (line: string) => void;
+
+interface Plan {
+  readonly title: string;
+  readonly contenders: readonly string[];
+  readonly rounds: number;
+  readonly turns: number;
+  /** A guess, before anything was measured. */
+  readonly seconds: number;
+}
+
+/** What will be done for one question. */
+export function plan(question: Question, choice: Choice): Plan {
+  const { turns = 1, warmups = 1, runSeconds = 0.5 } = question;
+  const [subject = '', ...others] = Object.keys(question.contenders);
+  const contenders = [subject, ...others.filter((other) => choice.against?.includes(other) ?? true)];
   const rounds = choice.rounds ?? question.rounds ?? 9;
+  const size = choice.size ?? question.size;
+  const seconds =
+    rounds * contenders.length * (START_SECONDS + (warmups + turns) * runSeconds * (size / question.size));
+  return { title: `${size.toLocaleString('en')} ${question.title}`, contenders, rounds, turns, seconds };
+}
+
+/** Says in lines what will be done, and how to read the table that comes. */
+export function announce(name: string, question: Question, choice: Choice): string[] {
+  const { title, contenders, rounds, turns, seconds } = plan(question, choice);
+  const [subject = '', ...others] = contenders;
+  return [
+    `${name}: ${title}`,
+    `  ${subject} against ${others.join('; ') || 'nothing else'}`,
+    `  ${rounds} rounds with fresh processes, ${turns} ${turns === 1 ? 'run' : 'runs'} of each a round; ${duration(seconds)}`,
+  ];
+}
+
+export function duration(seconds: number): string {
+  return seconds < 90 ? `about ${Math.ceil(seconds)} s` : `about ${Math.ceil(seconds / 60)} minutes`;
+}
+
+/** Measures one question and prints the table. */
+export async function answer(name: string, question: Question, choice: Choice, print: Print): Promise<Answer> {
+  const { title, contenders, rounds, turns } = plan(question, choice);
   const folder = await mkdtemp(join(tmpdir(), 'rexport-bench-'));
   const work: Work = { folder, size: choice.size ?? question.size };
-  const [subject = '', ...others] = Object.keys(question.contenders);
-  const racing = [subject, ...others.filter((other) => choice.against?.includes(other) ?? true)];
-  const measured = new Map<string, number[]>(racing.map((contender) => [contender, []]));
-  console.log(`\n${name}: ${question.title} (size ${work.size}, ${rounds} rounds of ${turns})`);
+  const measured = new Map<string, number[]>(contenders.map((contender) => [contender, []]));
+  for (const line of ['', ...announce(name, question, choice)]) print(line);
+  const startedAt = performance.now();
   try {
     await question.prepare?.(work);
-    for (let round = 0; round < rounds; round++) {
-      await race({ name, work, isPinned: question.isPinned ?? false }, measured, turns);
-      process.stderr.write(process.stderr.isTTY ? `  round ${round + 1}\r` : '');
+    for (let round = 1; round <= rounds; round++) {
+      await race({ name, work, isPinned: question.isPinned ?? false }, measured, turns, print);
+      const left = ((performance.now() - startedAt) / 1000 / round) * (rounds - round);
+      process.stderr.write(
+        process.stderr.isTTY ? `\x1b[2K  round ${round} of ${rounds}, ${duration(left)} left\r` : '',
+      );
     }
+    process.stderr.write(process.stderr.isTTY ? '\x1b[2K' : '');
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
-  return report(question, measured);
+  return report({ name, title, question }, measured, print);
 }
 
 interface Order {
@@ -107,13 +148,13 @@ interface Racer {
   leave(): void;
 }
 
-async function race(order: Order, measured: Map<string, number[]>, turns: number): Promise<void> {
+async function race(order: Order, measured: Map<string, number[]>, turns: number, print: Print): Promise<void> {
   const racers = new Map<string, Racer>();
   try {
     for (const contender of [...measured.keys()]) {
       const racer = await enter(order, contender);
       if (typeof racer === 'string') {
-        console.log(`  ${contender}: left out, ${racer}`);
+        print(`  ${contender}: left out, ${racer}`);
         measured.delete(contender);
       } else {
         racers.set(contender, racer);
@@ -171,30 +212,40 @@ async function timed(run: Run): Promise<number> {
   return own ?? (performance.now() - startedAt) / 1000;
 }
 
-function report(question: Question, measured: ReadonlyMap<string, readonly number[]>): Verdict {
+interface Measured {
+  readonly name: string;
+  readonly title: string;
+  readonly question: Question;
+}
+
+function report({ name, title, question }: Measured, measured: ReadonlyMap<string, number[]>, print: Print): Answer {
   const { ratio = 'speed', targets = {}, limit, unit = 's' } = question;
   const isSpeed = ratio === 'speed';
   const [[subject, own] = ['', []], ...others] = measured;
-  const verdict: Verdict = { measures: { [subject]: spread(own) }, ratios: {}, missed: [] };
-  const judge = (contender: string, sign: '>=' | '<=', wanted: number | undefined, [median]: Spread): string => {
+  const ratios: Ratio[] = [];
+  const judge = (sign: '>=' | '<=', wanted: number | undefined, [median]: Spread): string => {
     if (wanted === undefined) return '';
     const isMet = sign === '>=' ? median >= wanted : median <= wanted;
-    if (!isMet) verdict.missed.push(contender);
     return `${sign} ${wanted} ${isMet ? 'met' : 'MISSED'}`;
   };
   const table = [
-    ['', `median (min-max) ${unit}`, `${subject}'s ${ratio} against it`, 'wanted'],
-    [subject, shown(spread(own)), '', judge(subject, '<=', limit, spread(own))],
+    [
+      'contender',
+      `${unit === 's' ? 'seconds' : unit} a run: median (min-max)`,
+      isSpeed ? `${subject} is x times as fast` : `${subject} takes x times as much`,
+      'wanted',
+    ],
+    [subject, shown(spread(own)), '', judge('<=', limit, spread(own))],
   ];
   for (const [contender, theirs] of others) {
     const compared = spread(theirs.map((their, round) => (isSpeed ? their / own[round]! : own[round]! / their)));
-    verdict.measures[contender] = spread(theirs);
-    verdict.ratios[contender] = compared;
-    const judged = judge(contender, isSpeed ? '>=' : '<=', targets[contender], compared);
+    const [median, min, max] = compared;
+    ratios.push({ against: contender, median, min, max });
+    const judged = judge(isSpeed ? '>=' : '<=', targets[contender], compared);
     table.push([contender, shown(spread(theirs)), shown(compared), judged]);
   }
-  print(table);
-  return verdict;
+  for (const line of aligned(table)) print(line);
+  return { name, title, subject, ratio, ratios };
 }
 
 function spread(values: readonly number[]): Spread {
@@ -210,8 +261,8 @@ function shown([median, min, max]: Spread): string {
   return `${short(median)} (${short(min)}-${short(max)})`;
 }
 
-function print(rows: readonly (readonly string[])[]): void {
+function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   const line = (row: readonly string[]): string => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  ');
-  for (const row of rows) console.log(`  ${line(row)}`.trimEnd());
+  return rows.map((row) => `  ${line(row)}`.trimEnd());
 }

@@ -56,7 +56,7 @@ async function loadExeca(): Promise<typeof import('execa').execa> {
 const zeros = (bytes: number): NodeJS.ReadableStream => createReadStream('/dev/zero', { end: bytes - 1 });
 const printer = (bytes: number): [string, string[]] => ['head', ['-c', String(bytes), '/dev/zero']];
 
-const common = { size: 3, limit: 64, unit: 'MiB', ratio: 'cost', rounds: 3, warmups: 0 } as const;
+const common = { size: 3, runSeconds: 10, limit: 64, unit: 'MiB', ratio: 'cost', rounds: 3, warmups: 0 } as const;
 
 export const bench: Bench = {
   source: {

@@ -118,9 +118,10 @@ function question(
   targets: Question['targets'] & object,
 ): Question {
   return {
-    title: `messages of ${messageBytes} bytes through ${child.title} (size: messages)`,
+    title: `messages of ${messageBytes} bytes through ${child.title}`,
     size,
     rounds: 5,
+    runSeconds: 2,
     warmups: 2,
     targets,
     prepare: child.prepare,

@@ -143,6 +143,7 @@ export const bench: Bench = {
   sleep: {
     title: 'requests of which each sleeps 5 ms in its child',
     size: 400,
+    runSeconds: 1.5,
     rounds: 5,
     targets: { 'pool of 1': 1.9, Port: 1.9 },
     contenders: {
@@ -153,7 +154,7 @@ export const bench: Bench = {
     },
   },
   cpu: {
-    title: 'requests of which each keeps a core busy for some 5 milliseconds',
+    title: 'requests of which each keeps a core busy for 5 ms',
     size: 100,
     rounds: 5,
     turns: 7,
@@ -169,7 +170,7 @@ export const bench: Bench = {
     },
   },
   echo: {
-    title: '64 B requests to `cat`, 64 in flight in each: the work is ours alone',
+    title: 'requests of 64 bytes to `cat`, 64 in flight in each child: the work is ours alone',
     size: 100_000,
     rounds: 5,
     contenders: {
@@ -182,6 +183,7 @@ export const bench: Bench = {
   ordered: {
     title: `rows that take ${EVEN_MS} ms each, through transform() over a pool of 4`,
     size: 2000,
+    runSeconds: 1.2,
     rounds: 5,
     targets: { unordered: 0.9 },
     contenders: {
@@ -192,6 +194,7 @@ export const bench: Bench = {
   uneven: {
     title: `rows of which one in twenty takes 20 times as long as the ${EVEN_MS} ms of the others`,
     size: 1000,
+    runSeconds: 1.2,
     rounds: 5,
     ratio: 'cost',
     targets: { ideal: 1.3 },

@@ -99,7 +99,7 @@ function againstShell(title: string, ...filters: readonly Filter[]): Question {
   };
 }
 
-const common = { size: 256, prepare: makeInput, warmups: 2, rounds: 5, turns: 5 };
+const common = { size: 256, runSeconds: 1, prepare: makeInput, warmups: 2, rounds: 5, turns: 5 };
 
 export const bench: Bench = {
   one: againstShell('`cat`', CAT),

@@ -127,7 +127,7 @@ function items({ size }: Work, one: (item: string) => Promise<unknown>): Run {
 
 function latency(child: EchoChild): Question {
   return {
-    title: `64 B requests to ${child.title}, one in flight, one after another; both ends on one core`,
+    title: `requests of 64 bytes to ${child.title}, one in flight; both ends on one core`,
     size: 20_000,
     ratio: 'cost',
     // The first 40,000 requests take up to twice the time of those after them: the compiler has more to do here than in a bare loop.
@@ -143,7 +143,7 @@ function latency(child: EchoChild): Question {
 
 function rate(child: EchoChild): Question {
   return {
-    title: `64 B requests to ${child.title}, 64 in flight; both ends on one core`,
+    title: `requests of 64 bytes to ${child.title}; both ends on one core`,
     size: 100_000,
     warmups: 3,
     targets: { '1 in flight': 3, 'Erlang, 64 in flight': child === batches ? 0.9 : 0.7 },
@@ -164,7 +164,7 @@ export const bench: Bench = {
   rate: rate(batches),
   'rate-by-message': rate(messageByMessage),
   percentiles: {
-    title: 'how long a 64 B request to `cat` takes, waiting for the ones before it included; both ends on one core',
+    title: 'requests of 64 bytes to `cat`, of which one takes that long, the wait behind others included; both ends on one core',
     size: 50_000,
     ratio: 'cost',
     unit: 'us',
@@ -182,6 +182,7 @@ export const bench: Bench = {
   warm: {
     title: 'items through a program in Perl, the start of the warm port included',
     size: 2000,
+    runSeconds: 3,
     rounds: 3,
     warmups: 0,
     targets: { 'a process per item': 10 },

@@ -1,36 +1,67 @@
-/** `npm run bench -- [bench | bench/question]... [--rounds N] [--size N] [--against NAME]...`; all where none is named. */
-import { readdirSync } from 'node:fs';
+/** `npm run bench -- --help` says what can be asked. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { answer, serve, type Bench, type Choice, type Question, type Work } from './harness';
+import { chart } from './chart';
+import { announce, answer, duration, plan, serve, type Bench, type Choice, type Question, type Work } from './harness';
+import { merged, type Answer, type Results } from './results';
 
 const ENDING = '.bench.js';
+const USAGE = `usage: npm run bench -- [bench | bench/question]... [options]
+
+Measures RexPort against others, in turn, in fresh processes. All benches where none is named.
+
+  --list           what there is to measure, and how long it takes; measures nothing
+  --rounds N       rounds, instead of what each question has
+  --size N         how much a run does, instead of what each question has
+  --against NAME   only this contender; may be repeated
+  --json           the results as JSON on stdout; the tables go to stderr
+  --chart          puts the results into docs/numbers.json and draws docs/numbers.svg (then: npm run docs)
+`;
+
+/** It runs as node_modules/.cache/bench/bench/run.js. */
+const docs = join(__dirname, '..', '..', '..', '..', 'docs');
+
+interface Asked {
+  readonly name: string;
+  readonly question: Question;
+}
 
 async function load(name: string): Promise<Bench> {
   const { bench } = (await import(pathToFileURL(join(__dirname, `${name}${ENDING}`)).href)) as { bench: Bench };
   return bench;
 }
 
-function find(bench: Bench, file: string, key: string): Question {
-  const question = bench[key];
-  if (question === undefined) throw new Error(`expected a question of ${file}, got ${key}`);
-  return question;
+async function find(name: string): Promise<Asked[]> {
+  const [file = '', key] = name.split('/');
+  if (!benches().includes(file)) throw new Error(`expected a bench among ${benches().join(', ')}, got ${file}`);
+  const bench = await load(file);
+  const keys = Object.keys(bench);
+  if (key !== undefined && !keys.includes(key)) {
+    throw new Error(`expected a question of ${file} among ${keys.join(', ')}, got ${key}`);
+  }
+  return (key === undefined ? keys : [key]).map((one) => ({ name: `${file}/${one}`, question: bench[one]! }));
+}
+
+function benches(): string[] {
+  const files = readdirSync(__dirname).filter((file) => file.endsWith(ENDING));
+  return files.map((file) => file.slice(0, -ENDING.length)).sort();
 }
 
 async function runAlone(order: string): Promise<void> {
   const { name, contender, work } = JSON.parse(order) as { name: string; contender: string; work: Work };
-  const [file = '', key = ''] = name.split('/');
-  await serve(find(await load(file), file, key), contender, work);
+  const [asked] = await find(name);
+  await serve(asked!.question, contender, work);
 }
 
-async function runBench(file: string, only: string | undefined, choice: Choice): Promise<void> {
-  const bench = await load(file);
-  const answers: Record<string, unknown> = {};
-  for (const key of only === undefined ? Object.keys(bench) : [only]) {
-    answers[key] = await answer(`${file}/${key}`, find(bench, file, key), choice);
-  }
-  console.log(JSON.stringify({ bench: file, node: process.version, ...answers }));
+/** Into docs/, beside the answers to the questions that were not asked now. */
+function keep(fresh: Results): void {
+  const file = join(docs, 'numbers.json');
+  const results = merged(JSON.parse(readFileSync(file, 'utf8')) as Results, fresh);
+  writeFileSync(file, `${JSON.stringify(results, undefined, 2)}\n`);
+  writeFileSync(join(docs, 'numbers.svg'), chart(results));
 }
 
 async function main(): Promise<void> {
@@ -40,21 +71,37 @@ async function main(): Promise<void> {
       rounds: { type: 'string' },
       size: { type: 'string' },
       against: { type: 'string', multiple: true },
+      list: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      chart: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
       alone: { type: 'string' },
     },
   });
   if (values.alone !== undefined) return runAlone(values.alone);
-  const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
-  const choice = { rounds: number(values.rounds), size: number(values.size), against: values.against };
-  const all = readdirSync(__dirname).filter((file) => file.endsWith(ENDING));
-  const names = all.map((file) => file.slice(0, -ENDING.length)).sort();
-  for (const name of positionals.length > 0 ? positionals : names) {
-    const [file = '', only] = name.split('/');
-    await runBench(file, only, choice);
+  if (values.help) {
+    console.log(USAGE);
+    return;
   }
+  const print = values.json ? console.error : console.log;
+  const number = (text: string | undefined): number | undefined => (text === undefined ? undefined : Number(text));
+  const choice: Choice = { rounds: number(values.rounds), size: number(values.size), against: values.against };
+  const asked = (await Promise.all((positionals.length > 0 ? positionals : benches()).map(find))).flat();
+  const seconds = asked.reduce((sum, { question }) => sum + plan(question, choice).seconds, 0);
+  print(`${asked.length} questions, ${duration(seconds)}. Close other programs: a busy core changes the ratios.`);
+  if (values.list) {
+    for (const { name, question } of asked) print(['', ...announce(name, question, choice)].join('\n'));
+    return;
+  }
+  const answers: Answer[] = [];
+  for (const { name, question } of asked) answers.push(await answer(name, question, choice, print));
+  const [major] = process.versions.node.split('.');
+  const machine = `${process.platform}, ${availableParallelism()} cores, Node ${major}`;
+  if (values.json) console.log(JSON.stringify({ machine, answers }, undefined, 2));
+  if (values.chart) keep({ machine, answers });
 }
 
 main().catch((error: unknown) => {
-  console.error(error);
+  console.error(error instanceof Error ? error.message : error);
   process.exit(1);
 });

@@ -12,7 +12,7 @@ function repeat({ size }: Work, one: () => Promise<unknown>): Run {
 
 export const bench: Bench = {
   true: {
-    title: 'spawn to close of `true`, one after another',
+    title: 'runs of `true`, from its spawn to its close, one after another',
     size: 100,
     ratio: 'cost',
     rounds: 9,

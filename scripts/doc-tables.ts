@@ -1,13 +1,19 @@
 /**
- * Writes the tables of options, events and figures on the pages of docs/ from the doc comments in lib, so that each is
- * said once: `npm run docs`. A page asks for one by `<!-- options: Interface, Interface -->`, up to `<!-- end -->`; `- name, name`
+ * Writes what README and docs/ say of other files, so that each is said once: `npm run docs`.
+ *
+ * Tables of options, events and figures come from the doc comments in lib. A page asks for one by `<!-- options: Interface, Interface -->`, up to `<!-- end -->`; `- name, name`
  * behind the interfaces leaves members out.
  *
  * What a comment says as "Default X." is the column `default`. Members with `@internal` are left out.
+ *
+ * Tables of numbers come from docs/numbers.json: `<!-- numbers -->` has them all, `<!-- numbers: question against; ... -->`
+ * some. docs/numbers.svg is drawn from it too.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
+import { chart } from '../bench/chart';
+import { inWords, type Results } from '../bench/results';
 
 interface Member {
   readonly name: string;
@@ -17,15 +23,45 @@ interface Member {
 
 const repository = join(__dirname, '..');
 const MARKED = /<!-- options: ([\w, -]+) -->\n(.*?)<!-- end -->/gs;
+const NUMBERS = /<!-- numbers(?:: ([^>]+))? -->\n(.*?)<!-- end -->/gs;
 const DEFAULT = /(?:^|(?<=[.;] ))Default:? ((?:`[^`]*`|[^.`]|\.(?=\S))+)\. ?/;
 
-/** A page with its tables as the comments have them now. */
+/** A page with its tables as the comments and the numbers are now. */
 export function withTables(page: string): string {
-  return page.replace(MARKED, (_, names: string) => {
+  return withNumbers(page).replace(MARKED, (_, names: string) => {
     const [wanted = '', without = ''] = names.split(' - ');
     const members = wanted.split(', ').flatMap(membersOf);
     const kept = members.filter(({ name }) => !without.split(', ').includes(name.replaceAll('`', '')));
     return `<!-- options: ${names} -->\n\n${tableOf(kept)}\n<!-- end -->`;
+  });
+}
+
+export function readNumbers(): Results {
+  return JSON.parse(readFileSync(join(repository, 'docs', 'numbers.json'), 'utf8')) as Results;
+}
+
+function withNumbers(page: string): string {
+  const all = readNumbers().answers.flatMap((answer) =>
+    answer.ratios.map((ratio) => ({
+      key: `${answer.name} ${ratio.against}`,
+      cells: [`${answer.subject}: ${answer.title}`, ratio.against, inWords(answer, ratio), `\`${answer.name}\``],
+    })),
+  );
+  return page.replace(NUMBERS, (_, wanted: string | undefined) => {
+    const rows = wanted?.split('; ').map((key) => {
+      const row = all.find((one) => one.key === key);
+      if (row === undefined) throw new Error(`expected a ratio of docs/numbers.json, got ${key}`);
+      return row.cells.slice(0, 3);
+    });
+    const head = ['What', 'Against', 'Ratio'];
+    const table =
+      rows === undefined
+        ? rowsOf(
+            [...head, 'Bench'],
+            all.map(({ cells }) => cells),
+          )
+        : rowsOf(head, rows);
+    return `<!-- numbers${wanted === undefined ? '' : `: ${wanted}`} -->\n\n${table}\n<!-- end -->`;
   });
 }
 
@@ -60,6 +96,10 @@ function tableOf(members: readonly Member[]): string {
   const rows = members.map((member) =>
     hasDefaults ? [member.name, member.default, member.text] : [member.name, member.text],
   );
+  return rowsOf(head, rows);
+}
+
+function rowsOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`;
   return [head, head.map(() => '---'), ...rows].map(line).join('');
@@ -80,16 +120,17 @@ function readInterfaces(): Map<string, ts.InterfaceDeclaration> {
 
 async function main(): Promise<void> {
   const { format, resolveConfig } = await import('prettier');
-  const folder = join(repository, 'docs');
-  for (const name of readdirSync(folder).filter((file) => file.endsWith('.md') && file !== 'api.md')) {
-    const file = join(folder, name);
+  const pages = readdirSync(join(repository, 'docs')).filter((name) => name.endsWith('.md') && name !== 'api.md');
+  for (const name of ['README.md', ...pages.map((page) => join('docs', page))]) {
+    const file = join(repository, name);
     const page = readFileSync(file, 'utf8');
     const settings = await resolveConfig(file);
     const written = await format(withTables(page), { ...settings, parser: 'markdown' });
     if (written === page) continue;
     writeFileSync(file, written);
-    console.log(`docs/${name} is written anew`);
+    console.log(`${name} is written anew`);
   }
+  writeFileSync(join(repository, 'docs', 'numbers.svg'), chart(readNumbers()));
 }
 
 if (require.main === module) void main();
