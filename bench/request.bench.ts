@@ -164,7 +164,8 @@ export const bench: Bench = {
   rate: rate(batches),
   'rate-by-message': rate(messageByMessage),
   percentiles: {
-    title: 'requests of 64 bytes to `cat`, of which one takes that long, the wait behind others included; both ends on one core',
+    title:
+      'requests of 64 bytes to `cat`, of which one takes that long, the wait behind others included; both ends on one core',
     size: 50_000,
     ratio: 'cost',
     unit: 'us',
