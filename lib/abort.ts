@@ -54,7 +54,7 @@ function raise(signal: AbortSignal, limit: number): void {
   raisedTo.set(signal, limit);
 }
 
-/** 0: there is none. */
+/** 0: there is none, which Node 20 refuses to tell. */
 function limitOf(signal: AbortSignal): number {
   try {
     return getMaxListeners(signal);

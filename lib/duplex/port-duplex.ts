@@ -70,7 +70,7 @@ interface TypedDuplex extends InstanceType<typeof Duplex> {
   emit(event: string | symbol, ...args: any[]): boolean;
 }
 
-const TypedDuplex = Duplex;
+const TypedDuplex: new (options?: node.DuplexOptions) => TypedDuplex = Duplex;
 
 /**
  * A program as a stream: what is written goes to its stdin, what is read is its stdout, and the outcome is the truth.

@@ -7,6 +7,7 @@ import type { Callback } from './child-input';
 
 export class WriteCallbacks {
   readonly #pending = new Set<Callback>();
+  #failure: Error | undefined;
 
   /** What is to be given to the stream in place of the callback. */
   guard(callback: Callback): Callback {
@@ -19,6 +20,8 @@ export class WriteCallbacks {
       }
     };
     this.#pending.add(once);
+    // The stream, which may know better, has its turn first.
+    if (this.#failure) setImmediate(once, this.#failure);
     return once;
   }
 
@@ -27,8 +30,9 @@ export class WriteCallbacks {
     if (once) this.#pending.delete(once);
   }
 
-  /** Calls all that are left. */
+  /** The port is closed: calls all that are left, and those that come too late. */
   fail(error: Error): void {
+    this.#failure = error;
     for (const once of [...this.#pending]) once(error);
   }
 }

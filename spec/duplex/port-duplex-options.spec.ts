@@ -142,6 +142,18 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
     ],
     ['an env that is no object', ['cat', { env: 'A=b' }], TypeError, 'expected `env` to be an object, got a string'],
     ['an env that is a list', ['cat', { env: ['A=b'] }], TypeError, 'expected `env` to be an object, got an array'],
+    [
+      'an env with a name that has a =',
+      ['cat', { env: { 'A=B': 'c' } }],
+      TypeError,
+      'expected the name of a variable in env to have a character and no =, got one with a =',
+    ],
+    [
+      'an env with an empty name',
+      ['cat', { env: { '': 'c' } }],
+      TypeError,
+      "expected the name of a variable in env to have a character and no =, got ''",
+    ],
     ['a null env', ['cat', { env: null }], TypeError, 'expected `env` to be an object, got null'],
     [
       'a variable that is no string',

@@ -49,6 +49,15 @@ describe('what is to blame for a failed spawn', () => {
     expect(error.cause).to.include({ code: 'ENOENT', syscall: 'spawn no-such-program' });
   });
 
+  it('is a command line in place of a program', async () => {
+    const hint = "if it is followed by arguments, they go into the second parameter, as in ('gzip', ['-d'])";
+    for (const command of ['no-such-program -d', './no-such program', 'gzip\t-d']) {
+      expect(await messageOf(command)).to.equal(
+        `could not spawn ${command}: there is no program of that name; ${hint} (ENOENT)`,
+      );
+    }
+  });
+
   it('is a program that is nowhere on the PATH of its own environment', async () => {
     for (const PATH of ['', path.join(folder, 'empty')]) {
       expect(await messageOf('sort', [], { env: { PATH } })).to.equal(
