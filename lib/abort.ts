@@ -54,7 +54,7 @@ function raise(signal: AbortSignal, limit: number): void {
   raisedTo.set(signal, limit);
 }
 
-/** 0: there is none, which Node 20 refuses to tell. */
+/** 0: there is none, as from Node 22 on; Node 20 refuses to tell that one. */
 function limitOf(signal: AbortSignal): number {
   try {
     return getMaxListeners(signal);

@@ -1,6 +1,6 @@
 /** The public names: the table of contents. */
 export { servePort, type MessageHandler, type ServePortOptions } from './child/serve-port';
-export { PortDuplex } from './duplex/port-duplex';
+export { PortDuplex, type PortDuplexEvents } from './duplex/port-duplex';
 export type { PortDuplexOptions } from './duplex/port-duplex-options';
 export { AbortError, ExitError, InputClosedError, RexPortError, SpawnError, TimeoutError } from './errors';
 export type { FrameFormat } from './framing/format';

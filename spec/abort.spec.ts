@@ -4,7 +4,7 @@ import { AbortController as Polyfill } from 'abort-controller';
 import { onAbort } from '../lib/abort';
 import { ProcessEvents } from './support/process-events';
 
-/** Node 20 refuses to tell a limit of 0. */
+/** 0: none, as from Node 22 on; Node 20 refuses to tell that one. */
 function limitOf(signal: AbortSignal): number {
   try {
     return getMaxListeners(signal);
@@ -17,9 +17,9 @@ describe('onAbort', () => {
   it('raises the limit of listeners by one for each, and gives it back', async () => {
     const events = new ProcessEvents();
     const { signal } = new AbortController();
-    const before = getMaxListeners(signal);
+    const before = limitOf(signal);
     const stops = Array.from({ length: 30 }, () => onAbort(signal, () => undefined));
-    expect(limitOf(signal)).to.equal(before + 30);
+    expect(limitOf(signal)).to.equal(before === 0 ? 0 : before + 30);
     for (const stop of stops) stop();
     expect(limitOf(signal)).to.equal(before);
     expect(await events.stop()).to.deep.equal([]);

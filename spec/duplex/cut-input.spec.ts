@@ -54,9 +54,11 @@ async function* halfAndFailure(loader: PortDuplex): AsyncGenerator<string> {
   throw new Error('the source broke');
 }
 
-async function* halfAndSilence(): AsyncGenerator<string> {
-  yield 'half of the rows\n';
-  await new Promise(() => undefined);
+/** Gives half of the input, and then nothing. */
+function halfAndSilence(): Readable {
+  const source = new Readable({ read: () => undefined });
+  source.push('half of the rows\n');
+  return source;
 }
 
 /** What cuts an input off; each waits until the loader is ready. */
@@ -65,7 +67,7 @@ const cuts: Record<string, (loader: PortDuplex, limits: { controller: AbortContr
     rejection(pipeline(() => halfAndFailure(loader), loader, new CountingSink())),
   'an abort of the pipeline': async (loader) => {
     const controller = new AbortController();
-    const outcome = rejection(pipeline(halfAndSilence, loader, new CountingSink(), { signal: controller.signal }));
+    const outcome = rejection(pipeline(halfAndSilence(), loader, new CountingSink(), { signal: controller.signal }));
     await once(loader, 'readable');
     controller.abort();
     return outcome;
@@ -88,7 +90,7 @@ const cuts: Record<string, (loader: PortDuplex, limits: { controller: AbortContr
   },
   'a sink that fails': async (loader) => {
     const sink = new CountingSink();
-    const outcome = rejection(pipeline(Readable.from(halfAndSilence()), loader, sink));
+    const outcome = rejection(pipeline(halfAndSilence(), loader, sink));
     await once(loader, 'readable');
     sink.destroy(new Error('the sink broke'));
     return outcome;
@@ -142,7 +144,7 @@ describe('PortDuplex: a program sees the end of its input only when that has end
   it('not after timeoutMs', async () => {
     const marker = nextMarker();
     const loader = new PortDuplex(...loaders['Perl']!(marker), { timeoutMs: 100, forceKillAfterMs: FORCE_KILL_MS });
-    expect(await rejection(pipeline(halfAndSilence, loader, new CountingSink()))).to.include({
+    expect(await rejection(pipeline(halfAndSilence(), loader, new CountingSink()))).to.include({
       code: 'ERR_REXPORT_TIMEOUT',
     });
     await closed(loader);
