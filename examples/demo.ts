@@ -1,5 +1,5 @@
 /**
- * The main job before your eyes: `npm run demo`. Needs gzip and sort. Smaller or larger: `npm run demo -- --megabytes 20`.
+ * The main jobs before your eyes: `npm run demo`. Needs gzip and sort. Smaller or larger: `npm run demo -- --megabytes 20`.
  * In a project of your own, import from 'rexport'.
  */
 import { spawn } from 'node:child_process';
@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { ExitError, PortDuplex } from '../lib';
 import { survive } from './killed-requests';
+import { needs } from './needs';
 
 const { values } = parseArgs({ options: { megabytes: { type: 'string', default: '200' } } });
 const logBytes = Number(values.megabytes) * 1e6;
@@ -116,6 +117,11 @@ function* logLines(bytes: number): Generator<string> {
   }
 }
 
+/** Most of it is the work of gzip. */
+function seconds(): number {
+  return Math.ceil(5 + logBytes / 15e6);
+}
+
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
@@ -129,6 +135,8 @@ function say(lines: string): void {
 }
 
 async function play(): Promise<void> {
+  console.log(`Needs gzip and sort, and ${megabytes(3 * logBytes)} in ${tmpdir()}; takes about ${seconds()} seconds.`);
+  await needs('gzip', 'sort', 'head');
   for (const act of [makeLog, compress, restore, sortSome, breakOff]) await act();
   await survive(title, say);
 }
@@ -152,4 +160,7 @@ async function main(): Promise<void> {
   process.exit();
 }
 
-void main();
+main().catch((error: unknown) => {
+  console.error(String(error));
+  process.exitCode = 1;
+});

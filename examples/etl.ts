@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
 import { PortPool, type PortStatistics } from '../lib';
 import { reviewLines, type Review } from './etl-reviews';
+import { needs } from './needs';
 
 interface Score {
   readonly id: number;
@@ -27,7 +28,10 @@ interface Score {
 interface Summary {
   readonly rows: number;
   readonly scored: number;
-  readonly letters: number;
+  /** Rows that are not JSON: put aside before the pool. */
+  readonly unreadable: number;
+  /** Rows that the program could not score. */
+  readonly refused: number;
   readonly seconds: number;
   readonly statistics: PortStatistics;
 }
@@ -59,7 +63,7 @@ async function job(children: number, output: string, deadLetters: string): Promi
   });
   const letters = new Letters(createWriteStream(deadLetters));
   const source = createReadStream(input, { encoding: 'utf8' });
-  const count = { rows: 0, scored: 0 };
+  const count = { rows: 0, scored: 0, unreadable: 0, refused: 0 };
 
   async function* parsed(chunks: AsyncIterable<string>): AsyncGenerator<Review> {
     for await (const line of lines(chunks)) {
@@ -67,6 +71,7 @@ async function job(children: number, output: string, deadLetters: string): Promi
       try {
         yield JSON.parse(line) as Review;
       } catch (error) {
+        count.unreadable += 1;
         await letters.put({ line: count.rows, error: (error as Error).message, row: line });
       }
     }
@@ -87,6 +92,7 @@ async function job(children: number, output: string, deadLetters: string): Promi
       // A score may be asked for twice: so one deadly row hurts none of those that were with it in a child.
       idempotent: true,
       onError: async (error, row) => {
+        count.refused += 1;
         await letters.put({ id: row.id, error: error.message, row });
         return undefined;
       },
@@ -97,12 +103,11 @@ async function job(children: number, output: string, deadLetters: string): Promi
   await withBar(work, () => [source.bytesRead, count.rows]);
   await letters.end();
   const seconds = (performance.now() - startedAt) / 1000;
-  return { ...count, letters: letters.count, seconds, statistics: pool.statistics() };
+  return { ...count, seconds, statistics: pool.statistics() };
 }
 
 /** A file of its own, with back-pressure: each letter is in it, or is on its way there, when `put` resolves. */
 class Letters {
-  count = 0;
   readonly #file: WriteStream;
 
   constructor(file: WriteStream) {
@@ -110,7 +115,6 @@ class Letters {
   }
 
   async put(letter: object): Promise<void> {
-    this.count += 1;
     if (!this.#file.write(`${JSON.stringify(letter)}\n`)) await once(this.#file, 'drain');
   }
 
@@ -148,15 +152,20 @@ async function withBar(work: Promise<void>, done: () => [bytes: number, rows: nu
   }
 }
 
-function tell({ rows, scored, letters, seconds, statistics }: Summary): void {
+function tell({ rows, scored, unreadable, refused, seconds, statistics }: Summary): void {
   const rate = Math.round(rows / seconds);
-  console.log(`  ${rows} rows in, ${scored} scores out, ${letters} dead letters`);
-  console.log(`  ${seconds.toFixed(1)} s, ${rate} rows a second, ${statistics.restarts} restarts`);
+  console.log(
+    `  ${rows} rows in = ${scored} scores + ${unreadable} dead letters that are not JSON + ${refused} dead letters of the pool`,
+  );
+  console.log(`  ${seconds.toFixed(1)} s, ${rate} rows a second`);
+  console.log(
+    `  ${statistics.restarts} restarts: the program dies of some rows; each is tried in two children, then is a dead letter`,
+  );
   for (const { lane, requests, failures, restarts, busyMs, runMs, bytesWritten } of statistics.lanes) {
     const busy = Math.round(busyMs / 10 / seconds);
     const run = `${runMs.p50.toFixed(1)} ms at the median, ${runMs.p99.toFixed(1)} at p99`;
     console.log(
-      `  child ${lane}: ${requests} requests, ${failures} failed, ${restarts} restarts, ${busy}% busy, ${run}, ${megabytes(bytesWritten)} in`,
+      `  lane ${lane}: ${requests} requests, ${failures} failed, ${restarts} restarts, ${busy}% busy, ${run}, ${megabytes(bytesWritten)} in`,
     );
   }
 }
@@ -166,6 +175,7 @@ function megabytes(bytes: number): string {
 }
 
 async function play(): Promise<void> {
+  await needs('python3');
   console.log(`Reviews: ${megabytes(inputBytes)} in ${input}`);
   mkdirSync(folder, { recursive: true });
   await pipeline(Readable.from(reviewLines(inputBytes)), createWriteStream(input));
@@ -200,4 +210,7 @@ async function main(): Promise<void> {
   process.exit();
 }
 
-void main();
+main().catch((error: unknown) => {
+  console.error(String(error));
+  process.exitCode = 1;
+});

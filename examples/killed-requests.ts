@@ -56,7 +56,7 @@ export async function survive(title: (line: string) => void, say: (lines: string
   const startedAt = performance.now();
   await Promise.all(Array.from({ length: 32 }, caller));
   const seconds = (performance.now() - startedAt) / 1000;
-  say(`${children} children, one after another, in ${seconds.toFixed(1)} s`);
+  say(`${children} children, one after another, in ${seconds.toFixed(1)} s: ${port.restarts} restarts`);
   say(
     `${count.rejected} requests were told that their child was killed, were asked again, and ${count.again} were answered`,
   );

@@ -4,7 +4,10 @@ import { MarkdownPageEvent } from 'typedoc-plugin-markdown';
 export function load(app) {
   app.renderer.on(MarkdownPageEvent.END, (page) => {
     page.contents = page.contents
-      .replace(/^#+ (?:Inherited from|Overrides|Implementation of|Type Parameters|Since|See)\n\n(?:(?!#|\*\*\*).*\n)*/gm, '')
+      .replace(
+        /^#+ (?:Inherited from|Overrides|Implementation of|Type Parameters|Since|See)\n\n(?:(?!#|\*\*\*).*\n)*/gm,
+        '',
+      )
       .replace(/^#+ Returns\n\n`(?:void|this)`\n\n/gm, '')
       .replace(/\n{3,}/g, '\n\n');
   });

@@ -110,10 +110,21 @@ describe('the ETL example', () => {
 
   it('tells what it did', () => {
     const rows = linesOf(path.join(folder, 'reviews.ndjson')).length;
-    expect(stdout.match(new RegExp(`^ {2}${rows} rows in, \\d+ scores out, \\d+ dead letters$`, 'gm'))).to.have.length(
-      2,
-    );
-    expect(stdout.match(/^ {2}child \d: \d+ requests, \d+ failed, \d+ restarts, \d+% busy, /gm)).to.have.length(3 + 1);
+    const sums = [
+      ...stdout.matchAll(
+        /^ {2}(\d+) rows in = (\d+) scores \+ (\d+) dead letters that are not JSON \+ (\d+) dead letters of the pool$/gm,
+      ),
+    ].map((found) => found.slice(1).map(Number));
+    expect(sums).to.have.length(2);
+    for (const [all, scores, unreadable, refused] of sums) {
+      expect(all).to.equal(rows);
+      expect(scores! + unreadable! + refused!).to.equal(rows);
+      const letters = linesOf(path.join(folder, 'dead-letters.ndjson')).map((line) => JSON.parse(line) as Letter);
+      expect(unreadable).to.equal(letters.filter(({ line }) => line !== undefined).length);
+      expect(refused).to.equal(letters.filter(({ id }) => id !== undefined).length);
+    }
+    expect(stdout).to.match(/^ {2}\d+ restarts: the program dies of some rows; each is tried in two children/m);
+    expect(stdout.match(/^ {2}lane \d: \d+ requests, \d+ failed, \d+ restarts, \d+% busy, /gm)).to.have.length(3 + 1);
     expect(stdout).to.match(/^3 children took \d+\.\d\d x less time than one$/m);
   });
 });
