@@ -1,0 +1,55 @@
+/** A promise of a port keeps the process until it has settled: in a process that has nothing else to do. */
+import { expect } from 'chai';
+import { ways } from '../../programs/port-awaits';
+import { STRESS } from '../../support/port-edges';
+import { program } from '../../support/ports';
+import { startProgram, type Ended } from '../../support/programs';
+
+/** A process that does not leave is a fault too, and no reason to wait longer. */
+const PATIENCE_MS = 30_000;
+
+function run(maker: string, names: readonly string[]): Promise<Ended> {
+  const { process: child, ended } = startProgram('port-awaits', [program('obeys.pl'), maker, ...names]);
+  const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
+  return ended.finally(() => clearTimeout(timer));
+}
+
+interface Runs {
+  /** The ways whose promise has settled. */
+  readonly settled: Set<string>;
+  /** How the processes ended: one for all, and after one that left too early another for the rest. */
+  readonly ends: Omit<Ended, 'stdout'>[];
+}
+
+async function runAll(maker: string): Promise<Runs> {
+  const runs: Runs = { settled: new Set(), ends: [] };
+  for (let names = Object.keys(ways); names.length > 0;) {
+    const chosen = STRESS ? names.slice(0, 1) : names;
+    const { stdout, ...end } = await run(maker, chosen);
+    const printed = stdout.split('\n').filter((name) => name !== '');
+    for (const name of printed) runs.settled.add(name);
+    runs.ends.push(end);
+    // one that was not printed is left out, and the others have their turn
+    names = names.slice(Math.min(printed.length + 1, STRESS ? 1 : Infinity));
+  }
+  return runs;
+}
+
+for (const maker of ['Port', 'PortPool']) {
+  describe(`${maker}: a process that awaits it stays until the promise has settled`, () => {
+    let runs: Runs;
+
+    before(async function () {
+      this.timeout(STRESS ? 300_000 : 90_000);
+      runs = await runAll(maker);
+    });
+
+    for (const way of Object.keys(ways)) {
+      it(way, () => expect([...runs.settled]).to.include(way));
+    }
+
+    it('and then leaves by itself, without a word', () => {
+      for (const end of runs.ends) expect(end).to.deep.equal({ code: 0, signal: null, stderr: '' });
+    });
+  });
+}
