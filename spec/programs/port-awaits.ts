@@ -16,10 +16,6 @@ const obeys = process.argv[2] ?? '';
 const ignore = (): void => undefined;
 const sink = (): Writable => new Writable({ objectMode: true, write: (_chunk, _encoding, callback) => callback() });
 
-function start(port: AnyPort): Promise<void> {
-  return (port as unknown as { start(): Promise<void> }).start();
-}
-
 /** Waits for a condition without keeping the process for it: an immediate that is due is work, a timer may be none. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setImmediate(resolve));
@@ -247,14 +243,14 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
     await port.destroy();
   },
   async 'start()'(make) {
-    await start(make('perl', [obeys]));
+    await make('perl', [obeys]).start();
   },
   async 'start() of a program that is missing'(make) {
-    await start(make('no-such-program')).catch(ignore);
+    await make('no-such-program').start().catch(ignore);
   },
   async 'start() that is overtaken by destroy()'(make) {
     const port = make('perl', [obeys]);
-    const started = start(port).catch(ignore);
+    const started = port.start().catch(ignore);
     const destroyed = port.destroy();
     await started;
     await destroyed;
@@ -265,15 +261,14 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
     const port = make('sh', ['-c', script, directory], { backoff: { minMs: 200, maxMs: 200 } });
     port.restart();
     await until(() => port.state === 'backoff');
-    await start(port);
+    await port.start();
     await port.request('a');
   },
 };
 
 const makers: Record<string, Make> = {
   Port: (command, args, options) => new Port(command, args, options),
-  PortPool: (command, args, options) =>
-    new PortPool(command, args, { ...options, size: 2, minSize: 2 } as PortOptions & { size: number }),
+  PortPool: (command, args, options) => new PortPool(command, args, { ...options, size: 2, minSize: 2 }),
 };
 
 async function main(): Promise<void> {

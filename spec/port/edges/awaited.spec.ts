@@ -1,10 +1,12 @@
 /** A promise of a port keeps the process until it has settled: in a process that has nothing else to do. */
 import { expect } from 'chai';
 import { ways } from '../../programs/port-awaits';
-import { STRESS } from '../../support/port-edges';
 import { program } from '../../support/ports';
+import { stressed } from '../../support/stress';
 import { startProgram, type Ended } from '../../support/programs';
 
+/** Whether each has a process of its own. */
+const isAlone = stressed(true, false);
 /** A process that does not leave is a fault too, and no reason to wait longer. */
 const PATIENCE_MS = 30_000;
 
@@ -24,13 +26,13 @@ interface Runs {
 async function runAll(maker: string): Promise<Runs> {
   const runs: Runs = { settled: new Set(), ends: [] };
   for (let names = Object.keys(ways); names.length > 0;) {
-    const chosen = STRESS ? names.slice(0, 1) : names;
+    const chosen = isAlone ? names.slice(0, 1) : names;
     const { stdout, ...end } = await run(maker, chosen);
     const printed = stdout.split('\n').filter((name) => name !== '');
     for (const name of printed) runs.settled.add(name);
     runs.ends.push(end);
     // one that was not printed is left out, and the others have their turn
-    names = names.slice(Math.min(printed.length + 1, STRESS ? 1 : Infinity));
+    names = names.slice(Math.min(printed.length + 1, isAlone ? 1 : Infinity));
   }
   return runs;
 }
@@ -40,7 +42,7 @@ for (const maker of ['Port', 'PortPool']) {
     let runs: Runs;
 
     before(async function () {
-      this.timeout(STRESS ? 300_000 : 90_000);
+      this.timeout(isAlone ? 300_000 : 90_000);
       runs = await runAll(maker);
     });
 
