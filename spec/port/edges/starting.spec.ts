@@ -35,6 +35,7 @@ describe('a child that takes longer to start than the deadline of its requests',
       const { port: made, go, remove } = slowStart({ requestTimeoutMs: 60, maxInFlight });
       await using port = made;
       const children = new Children(port);
+      await port.start();
       const tally: Record<string, number> = {};
       for (let round = 0; round < 8; round += 1) {
         for (const [end, count] of Object.entries(await tallyOf([port.request('a'), port.request('b')]))) {
@@ -54,6 +55,7 @@ describe('a child that takes longer to start than the deadline of its requests',
   it('the error says that it has never answered, and does not blame its output', async () => {
     const { port: made, remove } = slowStart({ requestTimeoutMs: 80 });
     await using port = made;
+    await port.start();
     const error = await rejection(port.request('a'));
     expect(error).to.include({ code: 'ERR_REXPORT_TIMEOUT', phase: 'start', timeoutMs: 80, limit: 'timeoutMs' });
     expect(error.message).to.match(/never answered/);
@@ -120,6 +122,7 @@ describe('startTimeoutMs', () => {
   it('does not count for requests that were given up before', async () => {
     await using port = new Port('sleep', ['30'], { closeTimeoutMs: 50, startTimeoutMs: 300 });
     const children = new Children(port);
+    await port.start();
     expect(await rejection(port.request('a', { timeoutMs: 50 }))).to.include({ phase: 'start', limit: 'timeoutMs' });
     // the child is ended all the same when it has not answered in that time, and one request more may say so
     const error = await rejection(port.request('b'));
