@@ -1,0 +1,143 @@
+/** What the checker says of ports: each case is a module that is compiled with this repository's settings. */
+import path from 'node:path';
+import { expect } from 'chai';
+import ts from 'typescript';
+
+const repository = path.join(__dirname, '..', '..', '..');
+const HEAD = `
+import { Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { Port, PortPool, json, TimeoutError, ExitError, BrokenError, type RexPortError, type PortOptions, type RequestTransform } from './lib';
+interface Row { id: number }
+interface Score { score: number }
+declare const row: Row;
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(_isSame: Equal<A, B>): void {}
+export { Readable, Writable, pipeline, Port, PortPool, json, TimeoutError, ExitError, BrokenError, row, same };
+export type { RexPortError, PortOptions, RequestTransform, Score };
+`;
+
+/** What must compile, by what it says. */
+const right: Record<string, string> = {
+  'a Port without types takes messages and gives Buffers': `
+    const port = new Port('x');
+    const reply = await port.request('a');
+    same<typeof reply, Buffer>(true);
+    await port.request(new Uint8Array(3), { timeoutMs: 5, runTimeoutMs: 5, idempotent: true });`,
+  'a Port with types and a codec, in both forms of the constructor': `
+    const port = new Port<Row, Score>('x', { ...json });
+    const reply = await port.request(row);
+    same<typeof reply, Score>(true);
+    new Port<Row, Score>('x', ['arg'], { ...json, maxInFlight: 3 });
+    new PortPool<Row, Score>('x', { ...json, size: 2 });
+    new PortPool<Row, Score>('x', [], { encode: (r: Row) => String(r.id), decode: (m: Buffer) => ({ score: m.length }) });`,
+  'the types come from the codec where none are named': `
+    const port = new Port('x', { encode: (r: Row) => String(r.id), decode: (m: Buffer) => ({ score: m.length }) });
+    const reply = await port.request(row);
+    same<typeof reply, { score: number }>(true);`,
+  'the defaults may be named without a codec': `
+    new Port<string, Buffer>('x'); new PortPool<string | NodeJS.ArrayBufferView, Buffer>('x');`,
+  'transform() is typed on both sides': `
+    const port = new Port<Row, Score>('x', { ...json });
+    const stage = port.transform({ onError: (error, message) => { same<typeof message, Row>(true); return { score: 0 }; } });
+    same<typeof stage, RequestTransform<Row, Score>>(true);
+    stage.write(row);
+    stage.end(row);
+    for await (const reply of stage) same<typeof reply, Score>(true);
+    stage.on('data', (reply) => same<typeof reply, Score>(true));`,
+  'transform() goes into a pipeline, a pipe and from()': `
+    const pool = new PortPool<Row, Score>('x', { ...json });
+    await pipeline(Readable.from([row]), pool.transform(), new Writable({ objectMode: true }));
+    await pipeline(async function* () { yield row; }, pool.transform(), async function (scores) { for await (const s of scores) s.score; });
+    Readable.from([row]).pipe(pool.transform()).pipe(new Writable());`,
+  'start(), and the options of a start and of a run': `
+    const options: PortOptions = { startTimeoutMs: 1, runTimeoutMs: 1 };
+    const started = new Port('x', options).start();
+    same<typeof started, Promise<void>>(true);
+    await new PortPool('x', { ...options, minSize: 1, size: 2 }).start();`,
+  'an error class has its literal code: switch narrows': `
+    declare const error: TimeoutError | ExitError | BrokenError;
+    switch (error.code) {
+      case 'ERR_REXPORT_TIMEOUT': error.phase satisfies 'queue' | 'start' | 'write' | 'header' | 'body' | 'reply' | 'run'; error.limit satisfies 'timeoutMs' | 'runTimeoutMs' | 'startTimeoutMs'; break;
+      case 'ERR_REXPORT_EXIT': error.behind satisfies number; error.exitCode satisfies number | null; break;
+      case 'ERR_REXPORT_BROKEN': error.restarts satisfies number; break;
+    }`,
+  events: `
+    const port = new Port('x');
+    port.on('spawn', ({ lane, generation, pid }) => { same<typeof pid, number | undefined>(true); lane.toFixed(); generation.toFixed(); });
+    port.on('broken', (error) => same<typeof error, BrokenError>(true));
+    port.on('restart', ({ delayMs, cause }) => { delayMs.toFixed(); cause?.message; });`,
+};
+
+/** What must not compile. */
+const wrong: Record<string, string> = {
+  'a Port with a Reply of its own and no codec': `new Port<string, Score>('x');`,
+  'a Port with a Request of its own and no codec': `new Port<Row, Buffer>('x');`,
+  'a Port with both and no codec': `new Port<Row, Score>('x', ['arg']);`,
+  'a Port with both, options, and no codec': `new Port<Row, Score>('x', { maxInFlight: 2 });`,
+  'a Port with both and half a codec': `new Port<Row, Score>('x', { encode: (r: Row) => String(r.id) });`,
+  'a Port with both and the other half': `new Port<Row, Score>('x', [], { decode: (m: Buffer) => ({ score: m.length }) });`,
+  'a PortPool with both and no codec': `new PortPool<Row, Score>('x', { size: 2 });`,
+  'a request of another type': `new Port<Row, Score>('x', { ...json }).request('text');`,
+  'a write of another type to transform()': `new Port<Row, Score>('x', { ...json }).transform().write('text');`,
+  'an end of another type of transform()': `new Port<Row, Score>('x', { ...json }).transform().end('text');`,
+  'a replacement of another type from onError': `new Port<Row, Score>('x', { ...json }).transform({ onError: () => 'text' });`,
+  'an option of a pool for a Port': `new Port('x', { size: 2 });`,
+  'an unknown option': `new Port('x', { timeoutMs: 2 });`,
+};
+
+describe('the types of ports', function () {
+  this.timeout(120_000);
+  const diagnostics = new Map<string, string[]>();
+
+  before(() => {
+    const { options } = ts.parseJsonConfigFileContent(
+      ts.readConfigFile(path.join(repository, 'tsconfig.json'), (file) => ts.sys.readFile(file)).config,
+      ts.sys,
+      repository,
+      { noUnusedLocals: false, noUnusedParameters: false },
+    );
+    const cases = Object.entries({ ...right, ...wrong });
+    const head = path.join(repository, 'port-types-head.ts');
+    const names = 'Readable, Writable, pipeline, Port, PortPool, json, TimeoutError, ExitError, BrokenError, row, same';
+    const types = 'type RexPortError, type PortOptions, type RequestTransform, type Score';
+    const virtual = new Map([[head, HEAD.replace('interface Row', 'export interface Row')]]);
+    for (const [n, [, code]] of cases.entries()) {
+      const imports = `import { ${names}, ${types}, type Row } from './port-types-head';`;
+      const [declarations, statements] = [/^\s*declare const .*$/gm, code.replace(/^\s*declare const .*$/gm, '')];
+      const declared = [...code.matchAll(declarations)].join('\n');
+      virtual.set(
+        path.join(repository, `port-types-${n}.ts`),
+        `${imports}\n${declared}\nexport async function run(): Promise<void> {\n${statements}\n}\n`,
+      );
+    }
+    const host = ts.createCompilerHost(options);
+    const original = { ...host };
+    host.fileExists = (file) => virtual.has(file) || original.fileExists(file);
+    host.readFile = (file) => virtual.get(file) ?? original.readFile(file);
+    host.getSourceFile = (file, language, ...rest) => {
+      const text = virtual.get(file);
+      return text === undefined
+        ? original.getSourceFile(file, language, ...rest)
+        : ts.createSourceFile(file, text, language);
+    };
+    const program = ts.createProgram([...virtual.keys()], options, host);
+    for (const [n, [name]] of cases.entries()) {
+      const source = program.getSourceFile(path.join(repository, `port-types-${n}.ts`));
+      const found = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+      diagnostics.set(
+        name,
+        found.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n')),
+      );
+    }
+    expect(program.getSemanticDiagnostics(program.getSourceFile(head)).map(({ messageText }) => messageText)).to.be
+      .empty;
+  });
+
+  for (const name of Object.keys(right)) {
+    it(`compiles: ${name}`, () => expect(diagnostics.get(name)).to.deep.equal([]));
+  }
+  for (const name of Object.keys(wrong)) {
+    it(`does not compile: ${name}`, () => expect(diagnostics.get(name)).to.not.be.empty);
+  }
+});
