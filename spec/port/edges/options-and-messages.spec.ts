@@ -1,6 +1,6 @@
 /** Options that a prototype holds, errors that teach, and figures that are whole. */
 import { expect } from 'chai';
-import { Port, PortPool, type PortOptions, type TimeoutError, type TransformOptions } from '../../../lib';
+import { Port, PortPool, type Message, type PortOptions, type TimeoutError, type TransformOptions } from '../../../lib';
 import { ask, obeyAll, obeys, program } from '../../support/ports';
 import { rejection, sh } from '../../support/streams';
 
@@ -60,8 +60,8 @@ describe('options that an object has from its prototype', () => {
       RangeError,
     );
     const onError = (): Buffer => Buffer.from('instead');
-    const stage = port.transform(Object.create({ onError, concurrency: 2 }) as TransformOptions<never, Buffer>);
-    stage.end('exit 1' as never);
+    const stage = port.transform(Object.create({ onError, concurrency: 2 }) as TransformOptions<Message, Buffer>);
+    stage.end('exit 1');
     for await (const reply of stage) expect(String(reply)).to.equal('instead');
   });
 });

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Port, PortPool } from '../../../lib';
 import { Children } from '../../support/port-edges';
-import { ask, obeyAll, obeys, program } from '../../support/ports';
+import { ask, obeys, program } from '../../support/ports';
 import { rejection, sh } from '../../support/streams';
 import { stressed } from '../../support/stress';
 
