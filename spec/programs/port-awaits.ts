@@ -267,7 +267,7 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
 };
 
 const makers: Record<string, Make> = {
-  Port: (command, args, options) => new Port(command, args, options),
+  Port: (command, args, options = {}) => new Port(command, args, options),
   PortPool: (command, args, options) => new PortPool(command, args, { ...options, size: 2, minSize: 2 }),
 };
 

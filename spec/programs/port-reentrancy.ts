@@ -92,12 +92,12 @@ class Run {
     this.#mayEnd = this.#chance(0.2);
     this.#maxInFlight = this.#upTo(5);
     const [command, args] = this.#isEcho ? ['cat', []] : ['perl', [obeys]];
-    const options: PortPoolOptions<string, string> = {
-      encode: (message) => {
+    const options = {
+      encode: (message: string) => {
         this.#visit('encode', true);
         return message;
       },
-      decode: (message) => {
+      decode: (message: Buffer) => {
         this.#visit('decode', true);
         return String(message);
       },
@@ -113,12 +113,12 @@ class Run {
       ...(this.#chance(0.2) && { maxAgeMs: 20 + this.#upTo(60) }),
       ...(this.#chance(0.2) && { requestTimeoutMs: 100 + this.#upTo(200) }),
       ...(this.#chance(0.2) && { runTimeoutMs: 50 + this.#upTo(200) }),
-      ...(this.#chance(0.2) && { restart: this.#chance(0.5) ? 'temporary' : 'transient' }),
-    };
-    if (this.#chance(0.5)) this.#port = new Port(command as string, args as string[], options);
+      ...(this.#chance(0.2) && { restart: this.#chance(0.5) ? ('temporary' as const) : ('transient' as const) }),
+    } satisfies PortPoolOptions<string, string>;
+    if (this.#chance(0.5)) this.#port = new Port<string, string>(command as string, args as string[], options);
     else {
       const size = this.#upTo(3);
-      const pool = new PortPool(command as string, args as string[], {
+      const pool = new PortPool<string, string>(command as string, args as string[], {
         ...options,
         size,
         minSize: this.#upTo(size + 1) - 1,

@@ -29,7 +29,7 @@ describe('options that an object has from its prototype', () => {
 
   it('mean the same to a Port as its own: of the spawn, of the framing, of the port, of the codec', async () => {
     for (const options of [new Settings(), Object.create(new Settings()) as PortOptions]) {
-      await using port = new Port(...sh(script), options as unknown as PortOptions<string, string>);
+      await using port = new Port<Message, string>(...sh(script), options as Settings);
       expect(await port.request('x')).to.equal('decoded /tmp inherited');
     }
   });
