@@ -256,13 +256,14 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
     await destroyed;
   },
   async 'start() in a backoff'(make) {
-    const script = 'mkdir "$0" 2>/dev/null && exit 1; rmdir "$0"; exec cat';
+    const script = 'mkdir "$0" 2>/dev/null && exit 1; exec cat';
     const directory = path.join(process.env['TMPDIR'] ?? '/tmp', `port-starts-${process.pid}`);
     const port = make('sh', ['-c', script, directory], { backoff: { minMs: 200, maxMs: 200 } });
     port.restart();
     await until(() => port.state === 'backoff');
     await port.start();
     await port.request('a');
+    await (await import('node:fs/promises')).rmdir(directory);
   },
 };
 
@@ -272,7 +273,7 @@ const makers: Record<string, Make> = {
 };
 
 async function main(): Promise<void> {
-  for (const way of process.argv.slice(5)) {
+  for (const way of process.argv.slice(4)) {
     await ways[way]!(makers[process.argv[3] ?? '']!);
     console.log(way);
   }
