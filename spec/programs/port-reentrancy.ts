@@ -115,10 +115,10 @@ class Run {
       ...(this.#chance(0.2) && { runTimeoutMs: 50 + this.#upTo(200) }),
       ...(this.#chance(0.2) && { restart: this.#chance(0.5) ? ('temporary' as const) : ('transient' as const) }),
     } satisfies PortPoolOptions<string, string>;
-    if (this.#chance(0.5)) this.#port = new Port<string, string>(command as string, args as string[], options);
+    if (this.#chance(0.5)) this.#port = new Port<string, string>(command, args, options);
     else {
       const size = this.#upTo(3);
-      const pool = new PortPool<string, string>(command as string, args as string[], {
+      const pool = new PortPool<string, string>(command, args, {
         ...options,
         size,
         minSize: this.#upTo(size + 1) - 1,
@@ -274,7 +274,8 @@ class Run {
     if (draw < 0.77) return ['raw ffffffff', null, options];
     if (draw < 0.8) return [`last 0000000141 ${this.#upTo(2) - 1}`, undefined, options];
     // without a signal: what is written behind an aborted one waits for its reply, which never comes
-    if (draw < 0.85 && !isRow) return ['never', null, { ...options, ...shortly, signal: undefined }];
+    if (draw < 0.85 && !isRow)
+      return ['never', null, { ...options, ...shortly, signal: undefined, runTimeoutMs: 100 + this.#upTo(300) }];
     if (draw < 0.94) return [TOO_LONG, null, options];
     if (draw < 0.97) return [5 as unknown as string, null, options];
     return [`echo ${text}`, null, { signal: AbortSignal.abort() }];

@@ -68,7 +68,7 @@ async function main(): Promise<void> {
   await seen;
   if (!breaks) await ask('next', 'echo next');
   else {
-    port.removeAllListeners(event as keyof PortEvents);
+    port.removeAllListeners(event);
     await ask('next', 'echo refused');
     port.restart();
     await ask('healed', 'echo healed');

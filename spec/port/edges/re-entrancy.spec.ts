@@ -83,7 +83,7 @@ describe('requests that are refused by the thousand in one tick', () => {
     ['requests for a full queue', { maxQueue: 0 }, 'echo x', 'QUEUE_FULL'],
   ] as const) {
     it(what, async () => {
-      await using port = obeys(options as PortOptions);
+      await using port = obeys(options);
       await ask(port, 'echo warm');
       const slow = ask(port, 'slowly 30 a');
       const signal = message === 'aborted' ? AbortSignal.abort() : undefined;
@@ -163,7 +163,7 @@ describe('every public method, inside every event', () => {
   type Method = (port: AnyPort) => unknown;
   const methods: Record<string, Method> = {
     'request()': (port) => port.request('echo inside'),
-    'request() with a deadline': (port) => port.request('never', { timeoutMs: 30 }),
+    'request() with a deadline': (port) => port.request('never', { timeoutMs: 30, runTimeoutMs: 1000 }),
     'transform()': async (port) => {
       const stage = port.transform({ onError: () => undefined });
       stage.on('error', () => undefined);

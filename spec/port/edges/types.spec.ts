@@ -37,14 +37,6 @@ const right: Record<string, string> = {
     same<typeof reply, { score: number }>(true);`,
   'the defaults may be named without a codec': `
     new Port<string, Buffer>('x'); new PortPool<string | NodeJS.ArrayBufferView, Buffer>('x');`,
-  'transform() is typed on both sides': `
-    const port = new Port<Row, Score>('x', { ...json });
-    const stage = port.transform({ onError: (error, message) => { same<typeof message, Row>(true); return { score: 0 }; } });
-    same<typeof stage, RequestTransform<Row, Score>>(true);
-    stage.write(row);
-    stage.end(row);
-    for await (const reply of stage) same<typeof reply, Score>(true);
-    stage.on('data', (reply) => same<typeof reply, Score>(true));`,
   'transform() goes into a pipeline, a pipe and from()': `
     const pool = new PortPool<Row, Score>('x', { ...json });
     await pipeline(Readable.from([row]), pool.transform(), new Writable({ objectMode: true }));
@@ -79,8 +71,6 @@ const wrong: Record<string, string> = {
   'a Port with both and the other half': `new Port<Row, Score>('x', [], { decode: (m: Buffer) => ({ score: m.length }) });`,
   'a PortPool with both and no codec': `new PortPool<Row, Score>('x', { size: 2 });`,
   'a request of another type': `new Port<Row, Score>('x', { ...json }).request('text');`,
-  'a write of another type to transform()': `new Port<Row, Score>('x', { ...json }).transform().write('text');`,
-  'an end of another type of transform()': `new Port<Row, Score>('x', { ...json }).transform().end('text');`,
   'a replacement of another type from onError': `new Port<Row, Score>('x', { ...json }).transform({ onError: () => 'text' });`,
   'an option of a pool for a Port': `new Port('x', { size: 2 });`,
   'an unknown option': `new Port('x', { timeoutMs: 2 });`,
