@@ -97,7 +97,7 @@ describe('rexport check on programs that break the protocol', () => {
   const results = new Map<string, Promise<Row[]>>();
 
   before(function () {
-    this.timeout(60_000);
+    this.timeout(300_000);
     requirePrograms(this, 'perl');
     const ways = [
       ...zoo.map(([way, , , wire = packet4, timeoutMs = TIMEOUT_MS]) => [way, wire, timeoutMs] as const),

@@ -8,7 +8,7 @@ import type { Program } from '../../check/conversation';
 import { lengthPrefixed } from '../../check/wire';
 import { failures, python3, together } from '../support/check';
 import { programPath } from '../support/programs';
-import { skipWithout } from '../support/stress';
+import { skipWithout, stressed } from '../support/stress';
 
 describe('rexport check on programs that keep it', () => {
   const example = (name: string): string => path.join(__dirname, '..', '..', 'examples', 'children', name);
@@ -22,7 +22,7 @@ describe('rexport check on programs that keep it', () => {
     build?: () => readonly [string, string[]],
   ];
   const node = { command: process.execPath };
-  const languages: readonly Language[] = [
+  const all: readonly Language[] = [
     ['servePort', ['true'], () => ({ ...node, args: [programPath('echoing')] })],
     ['servePort, {packet, 1}', ['true'], () => ({ ...node, args: [programPath('echoing'), '1'], packet: 1 })],
     ['servePort, {packet, 2}', ['true'], () => ({ ...node, args: [programPath('echoing'), '2'], packet: 2 })],
@@ -59,11 +59,17 @@ describe('rexport check on programs that keep it', () => {
     ],
   ];
 
+  // the others take a compiler, or half a minute of a busy machine
+  const usual = ['servePort', 'child.ts', 'child.py', 'child.pl', 'child.c'];
+  const languages = stressed(
+    all,
+    all.filter(([name]) => usual.includes(name)),
+  );
   const isHere = new Map(languages.map(([name, [command, ...args]]) => [name, spawnSync(command, args).status === 0]));
   const results = new Map<string, Promise<Row[]>>();
 
   before(function () {
-    this.timeout(90_000);
+    this.timeout(300_000);
     folder = mkdtempSync(path.join(tmpdir(), 'rexport-children-'));
     const here = languages.filter(([name]) => isHere.get(name));
     for (const [name, , , build] of here) {

@@ -24,7 +24,7 @@ async function leave(way: string, signal?: NodeJS.Signals, options?: Options): P
   const { pids, process: child, ended } = await parent(way, options);
   if (signal !== undefined) child.kill(signal);
   const end = await ended;
-  const left = await survivors(pids);
+  const left = await survivors(pids, 1000);
   for (const pid of left) process.kill(pid, 'SIGKILL');
   return { ...end, left };
 }

@@ -34,7 +34,7 @@ export function childrenFromNow(): () => number[] {
 }
 
 /** Waits until the condition holds; at most so long. @returns whether it came to hold */
-export async function until(condition: () => boolean, withinMs = 1000): Promise<boolean> {
+export async function until(condition: () => boolean, withinMs = 10_000): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   while (!condition()) {
     if (performance.now() > deadline) return false;
@@ -44,7 +44,7 @@ export async function until(condition: () => boolean, withinMs = 1000): Promise<
 }
 
 /** Those of the processes that are still there after so long. */
-export async function survivors(pids: readonly number[], withinMs = 1000): Promise<number[]> {
+export async function survivors(pids: readonly number[], withinMs = 10_000): Promise<number[]> {
   await until(() => !pids.some(isAlive), withinMs);
   return pids.filter(isAlive);
 }
