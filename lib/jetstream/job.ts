@@ -22,7 +22,7 @@ export interface JobSettings {
 /** Rows that went to the server together. */
 interface Parcel {
   readonly first: number;
-  readonly rows: readonly Buffer[];
+  readonly rows: readonly Row[];
   /** How many of them nobody has answered yet. */
   left: number;
   id: string;
@@ -44,10 +44,18 @@ export interface Asked {
   settle(result: RowResult | Error): void;
 }
 
+/** A message in the stream of rows. */
+interface Place {
+  readonly seq: number;
+  readonly id: string;
+}
+
 interface Row extends Asked {
   readonly bytes: Buffer;
   readonly askedAt: number;
   parcel: Parcel | undefined;
+  /** Where a worker has put it, away from its parcel. */
+  movedTo: Place | undefined;
 }
 
 const LOOK_EVERY_MS = 250;
@@ -113,7 +121,14 @@ export class Job implements ReplyReaderOwner, LinkListener {
 
   /** The next row. `settle` is called once, later, unless it is forgotten before. */
   ask(bytes: Buffer, settle: Asked['settle']): Asked {
-    const row: Row = { number: this.#next++, bytes, settle, askedAt: performance.now(), parcel: undefined };
+    const row: Row = {
+      number: this.#next++,
+      bytes,
+      settle,
+      askedAt: performance.now(),
+      parcel: undefined,
+      movedTo: undefined,
+    };
     this.#tally.pending += 1;
     this.#rows.set(row.number, row);
     const early = this.#early.get(row.number);
@@ -209,10 +224,17 @@ export class Job implements ReplyReaderOwner, LinkListener {
   received({ headers: given, data }: Delivery): void {
     const label = labelOf(given);
     if (label?.run !== this.#run) return;
+    let frames: Buffer[];
     let results: RowResult[];
     try {
-      results = unframed(data).map(unpacked);
+      frames = unframed(data);
+      results = label.movedTo === undefined ? frames.map(unpacked) : [];
     } catch {
+      return;
+    }
+    const { movedTo } = label;
+    if (movedTo !== undefined) {
+      for (const index of frames.keys()) this.#moved(label.first + index, { seq: movedTo, id: label.id });
       return;
     }
     for (const [index, result] of results.entries()) this.#answered(label.first + index, result);
@@ -224,6 +246,13 @@ export class Job implements ReplyReaderOwner, LinkListener {
     const row = this.#rows.get(number);
     if (row !== undefined) this.#settle(row, result);
     else if (number >= this.#next) this.#early.set(number, result);
+  }
+
+  #moved(number: number, place: Place): void {
+    const row = this.#rows.get(number);
+    if (row === undefined) return;
+    row.movedTo = place;
+    if (row.parcel !== undefined) row.parcel.isMissing = false;
   }
 
   #settle(row: Row, result: RowResult | Error): void {
@@ -302,7 +331,7 @@ export class Job implements ReplyReaderOwner, LinkListener {
     const first = rows[0]?.number ?? 0;
     const parcel: Parcel = {
       first,
-      rows: rows.map(({ bytes }) => bytes),
+      rows,
       left: rows.length,
       id: idOf(this.#run, first, rows.length),
       repeats: 0,
@@ -324,7 +353,11 @@ export class Job implements ReplyReaderOwner, LinkListener {
     try {
       const label = labelled({ first, run: this.#run, id });
       const subject = this.#streams.rowsOf(this.#settings.job);
-      const { seq, isDuplicate } = await this.#publisher.publish(subject, framed(rows), label);
+      const { seq, isDuplicate } = await this.#publisher.publish(
+        subject,
+        framed(rows.map(({ bytes }) => bytes)),
+        label,
+      );
       parcel.seq = seq;
       // A double of what is worked on, or of what has been, and then its reply is here soon or not at all.
       parcel.seenAt = isDuplicate ? 0 : performance.now();
@@ -363,21 +396,34 @@ export class Job implements ReplyReaderOwner, LinkListener {
   }
 
   async #check(parcel: Parcel): Promise<void> {
-    const { seq } = parcel;
-    if (seq === undefined) return;
-    const { streams } = await this.#link.admin();
-    const stored = await streams.getMessage(this.#streams.rows, { seq });
-    const isThere = labelOf(stored?.header)?.id === parcel.id && !(await this.#isForgotten(seq));
+    const isThere = await this.#isAtServer(parcel);
     if (!this.#parcels.has(parcel) || this.#isClosed()) return;
     if (!isThere && parcel.isMissing) {
       parcel.repeats += 1;
       parcel.id = `${idOf(this.#run, parcel.first, parcel.rows.length)}~${parcel.repeats}`;
+      for (const row of parcel.rows) row.movedTo = undefined;
       this.#tally.returned += 1;
       void this.#publish(parcel);
       return;
     }
     parcel.isMissing = !isThere;
     parcel.seenAt = performance.now();
+  }
+
+  /** Whether all of its rows that have no reply are in the stream of rows. */
+  async #isAtServer({ rows, seq, id }: Parcel): Promise<boolean> {
+    const places = new Map<number, string>();
+    for (const row of rows) {
+      if (this.#rows.get(row.number) !== row) continue;
+      if (row.movedTo !== undefined) places.set(row.movedTo.seq, row.movedTo.id);
+      else if (seq !== undefined) places.set(seq, id);
+    }
+    const { streams } = await this.#link.admin();
+    for (const [place, expected] of places) {
+      const stored = await streams.getMessage(this.#streams.rows, { seq: place });
+      if (labelOf(stored?.header)?.id !== expected || (await this.#isForgotten(place))) return false;
+    }
+    return true;
   }
 
   /** Whether a row that is stored will never be delivered: the workers' consumer is past it, and waits for nothing. */
@@ -396,6 +442,7 @@ export class Job implements ReplyReaderOwner, LinkListener {
       const { streams } = await this.#link.admin();
       // The run first: were we killed after it, what is left would be another run's, and nobody's.
       await streams.purge(this.#streams.replies, { filter: this.#streams.runOf(job) });
+      await streams.purge(this.#streams.replies, { filter: this.#streams.trialOf(job, '*') });
       await streams.purge(this.#streams.replies, { filter: this.#streams.repliesOf(job) });
       // Not the rows: none is left but for doubles, and server 2.9 then forgets rows of other jobs.
     } catch {

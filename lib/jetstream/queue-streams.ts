@@ -75,6 +75,11 @@ export class QueueStreams {
     return `${this.name}.runs.${job}`;
   }
 
+  /** Where it is told that a row ran alone. */
+  trialOf(job: string, row: number | '*'): string {
+    return `${this.name}.trials.${job}.${row}`;
+  }
+
   /** The job whose row came on this subject. */
   jobOf(subject: string): string {
     return subject.slice(this.rowsOf('').length);
@@ -136,7 +141,7 @@ export class QueueStreams {
       }
     };
     await make(this.rows, [this.rowsOf('*')], 'workqueue');
-    await make(this.replies, [this.repliesOf('*'), this.runOf('*')], 'limits');
+    await make(this.replies, [this.repliesOf('*'), this.runOf('*'), this.trialOf('*', '*')], 'limits');
   }
 }
 

@@ -12,7 +12,7 @@ import { QueueClosedError } from './queue-errors';
 import { QueueTally, type QueueStatistics } from './queue-statistics';
 import type { QueueStreams } from './queue-streams';
 import { codeOf, judge, reasonOf } from './row-verdict';
-import { framed, framedBytes, HEADER_BYTES, idOf, labelled, packed, type RowResult } from './wire';
+import { framed, framedBytes, HEADER_BYTES, idOf, type Label, labelled, labelOf, packed, type RowResult } from './wire';
 
 /** What answers the rows: a PortPool, a Port, or your own. */
 export interface ServedPool extends Requester<Buffer, Message> {
@@ -62,6 +62,9 @@ export class QueueWorker implements PullOwner, LinkListener {
   #state: 'starting' | 'serving' | 'draining' | 'emptying' | 'over' = 'starting';
   #failure: Error | undefined;
   #isRecovering = false;
+  /** Runs with no other beside it; no more are taken meanwhile. */
+  #alone: HeldMessage | undefined;
+  #heldLess = (): void => {};
 
   constructor(pool: ServedPool, link: Link, streams: QueueStreams, settings: WorkerSettings) {
     this.#pool = pool;
@@ -115,7 +118,7 @@ export class QueueWorker implements PullOwner, LinkListener {
     this.#tally.rows += message.rows.length;
     this.#tally.pending += message.rows.length;
     void this.#work(message).finally(() => {
-      this.#held.delete(message);
+      this.#release(message);
       this.#tally.pending -= message.rows.length;
       this.#tally.messageMs.record(performance.now() - message.receivedAt);
       this.#tally.worked();
@@ -191,13 +194,19 @@ export class QueueWorker implements PullOwner, LinkListener {
 
   /** Together with the ask for the next ones: the server then never counts more than our capacity. */
   #acknowledge(message: HeldMessage): void {
-    this.#held.delete(message);
+    this.#release(message);
     const room = this.#isAsking ? this.#settings.capacity - this.#held.size - this.#pull.outstanding : 0;
     message.acknowledge(room > 0 ? this.#pull.order(room) : undefined);
   }
 
+  #release(message: HeldMessage): void {
+    if (this.#alone === message) this.#alone = undefined;
+    this.#held.delete(message);
+    this.#heldLess();
+  }
+
   get #isAsking(): boolean {
-    return this.#state === 'serving' && !this.#isRecovering;
+    return this.#state === 'serving' && !this.#isRecovering && this.#alone === undefined;
   }
 
   #tellWorking(): void {
@@ -224,24 +233,69 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   async #settle(message: HeldMessage): Promise<void> {
-    const { rows, deliveries, label } = message;
+    const { rows, deliveries } = message;
     const { maxDeliver } = this.#settings;
     if (rows.length > 1 && deliveries > Math.min(BATCH_DELIVERIES, maxDeliver)) {
       await this.#sendAlone(message, rows.keys(), 0);
       this.#acknowledge(message);
       return;
     }
-    if (rows.length === 1 && deliveries + (label.tried ?? 0) > maxDeliver) {
-      const reason = `its worker was lost, or could not answer it, ${deliveries - 1} times`;
-      const lost = { kind: 'dead', code: 'ERR_REXPORT_WORKER_LOST', reason, deliveries: deliveries - 1 } as const;
-      await this.#storeResults(message, [lost]);
-      this.#acknowledge(message);
-      return;
-    }
+    if (this.#isSuspect(message) && !(await this.#standAlone(message))) return;
     const outcomes = await Promise.all(rows.map((row) => this.#answer(row, message)));
     const broken = outcomes.find(({ kind }) => kind === 'broken');
-    if (broken !== undefined) await this.#giveBackUnharmed(message);
+    if (broken !== undefined) await this.#giveBackUnharmed(message, this.#settings.retryDelayMs);
     else await this.#conclude(message, outcomes);
+  }
+
+  /** It may be what takes workers away, and this is its last delivery: it gets no others into danger, nor they it. */
+  #isSuspect({ rows, deliveries, label }: HeldMessage): boolean {
+    const attempt = deliveries + (label.tried ?? 0);
+    return rows.length === 1 && attempt > 1 && attempt >= this.#settings.maxDeliver;
+  }
+
+  /**
+   * Waits until nothing else is held, and notes at the server that the row runs alone now. The count of deliveries is no
+   * proof against a row: where a connection is cut, server 2.9 may count a delivery many times.
+   * @returns false where the row is settled: another stands alone and it went back, or it ran alone before
+   */
+  async #standAlone(message: HeldMessage): Promise<boolean> {
+    const { label } = message;
+    if (this.#alone !== undefined) {
+      await this.#giveBackUnharmed(message, 0);
+      return false;
+    }
+    this.#alone = message;
+    if (await this.#ranAlone(message)) {
+      const { maxDeliver } = this.#settings;
+      const reason = `its worker was lost with it ${maxDeliver} times, the last time with no other row beside it`;
+      const lost = { kind: 'dead', code: 'ERR_REXPORT_WORKER_LOST', reason, deliveries: maxDeliver } as const;
+      await this.#storeResults(message, [lost]);
+      this.#acknowledge(message);
+      return false;
+    }
+    while (this.#held.size > 1) await new Promise<void>((resolve) => (this.#heldLess = resolve));
+    await this.#noteTrial(message, label.run);
+    return true;
+  }
+
+  async #noteTrial({ job, label: { first } }: HeldMessage, run: string): Promise<void> {
+    const note = labelled({ first, run, id: `${run}:${first}:${randomBytes(6).toString('hex')}` });
+    await this.#publisher.publish(this.#streams.trialOf(job, first), Buffer.alloc(0), note);
+  }
+
+  async #ranAlone({ job, label }: HeldMessage): Promise<boolean> {
+    const subject = this.#streams.trialOf(job, label.first);
+    for (;;) {
+      try {
+        const { streams } = await this.#link.admin();
+        const note = await streams.getMessage(this.#streams.replies, { last_by_subj: subject });
+        return labelOf(note?.header)?.run === label.run;
+      } catch (error) {
+        if (this.#link.state === 'closed') throw error;
+        // The server is away, or has lost the stream: whoever looks for that makes it again.
+        await delay(AGAIN_AFTER_MS);
+      }
+    }
   }
 
   /** Asks the pool until the answer is the row's own. */
@@ -271,23 +325,27 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   /**
-   * This host can do nothing, and that must not count against the rows: they go back as a message of their own. (The
-   * server counts each delivery, and a refusal from a worker that leaves sometimes as two.)
+   * It goes back as a message of its own, so that this delivery does not count against it. (The server counts each
+   * delivery, and a refusal from a worker that leaves sometimes as two.)
    */
-  async #giveBackUnharmed(message: HeldMessage): Promise<void> {
+  async #giveBackUnharmed(message: HeldMessage, delayMs: number): Promise<void> {
     this.#tally.returned += 1;
     const { deliveries, label, rows, job } = message;
-    await delay(this.#settings.retryDelayMs, undefined, { ref: false });
+    if (delayMs > 0) await delay(delayMs, undefined, { ref: false });
     const [id = ''] = label.id.split('+');
     const tried = (label.tried ?? 0) + deliveries - 1;
-    const again = labelled({
-      first: label.first,
-      run: label.run,
-      id: `${id}+${randomBytes(6).toString('hex')}`,
-      tried,
-    });
-    await this.#publisher.publish(this.#streams.rowsOf(job), framed(rows), again);
+    const again = { first: label.first, run: label.run, id: `${id}+${randomBytes(6).toString('hex')}`, tried };
+    // It did not run: the next worker is to try it.
+    if (this.#alone === message) await this.#noteTrial(message, '');
+    await this.#move(job, again, rows);
     this.#acknowledge(message);
+  }
+
+  /** Publishes rows as a message of their own, and tells the producer where they are now. */
+  async #move(job: string, label: Label, rows: readonly Buffer[]): Promise<void> {
+    const { seq } = await this.#publisher.publish(this.#streams.rowsOf(job), framed(rows), labelled(label));
+    const note = labelled({ first: label.first, run: label.run, id: label.id, movedTo: seq });
+    await this.#publisher.publish(this.#streams.repliesOf(job), framed(rows.map(() => '')), note);
   }
 
   async #conclude(message: HeldMessage, outcomes: readonly Exclude<Outcome, { kind: 'broken' }>[]): Promise<void> {
@@ -313,8 +371,8 @@ export class QueueWorker implements PullOwner, LinkListener {
   async #sendAlone(message: HeldMessage, indexes: Iterable<number>, tried: number): Promise<void> {
     const { job, rows, label } = message;
     const sent = [...indexes].map((index) => {
-      const alone = labelled({ first: label.first + index, run: label.run, id: `${label.id}/${index}`, tried });
-      return this.#publisher.publish(this.#streams.rowsOf(job), framed([rows[index] ?? Buffer.alloc(0)]), alone);
+      const alone = { first: label.first + index, run: label.run, id: `${label.id}/${index}`, tried };
+      return this.#move(job, alone, [rows[index] ?? Buffer.alloc(0)]);
     });
     this.#tally.returned += sent.length;
     await Promise.all(sent);

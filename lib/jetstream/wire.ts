@@ -10,6 +10,8 @@ export const HEADER_BYTES = 1024;
 const ROW = 'Rexport-Row';
 const RUN = 'Rexport-Run';
 const TRIED = 'Rexport-Tried';
+/** On a message without replies: its rows are at this place of the stream of rows now, under the id of this message. */
+const MOVED = 'Rexport-Moved';
 /** By which the server knows a double. */
 const ID = 'Nats-Msg-Id';
 
@@ -25,18 +27,21 @@ export interface Label {
   readonly id: string;
   /** How often a row was tried before, as part of another message. */
   readonly tried?: number | undefined;
+  /** Where its rows are now. */
+  readonly movedTo?: number | undefined;
 }
 
 export type RowResult =
   | { readonly kind: 'reply'; readonly reply: Uint8Array }
   | { readonly kind: 'dead'; readonly code: string; readonly reason: string; readonly deliveries: number };
 
-export function labelled({ first, run, id, tried }: Label): MsgHdrs {
+export function labelled({ first, run, id, tried, movedTo }: Label): MsgHdrs {
   const made = headers();
   made.set(ROW, String(first));
   made.set(RUN, run);
   made.set(ID, id);
   if (tried !== undefined) made.set(TRIED, String(tried));
+  if (movedTo !== undefined) made.set(MOVED, String(movedTo));
   return made;
 }
 
@@ -46,7 +51,8 @@ export function labelOf(given: MsgHdrs | undefined): Label | undefined {
   const first = Number(given.get(ROW));
   const tried = Number(given.get(TRIED) || 0);
   if (!Number.isSafeInteger(first) || first < 0 || !Number.isSafeInteger(tried)) return undefined;
-  return { first, run: given.get(RUN), id: given.get(ID), tried };
+  const movedTo = given.has(MOVED) ? Number(given.get(MOVED)) : undefined;
+  return { first, run: given.get(RUN), id: given.get(ID), tried, movedTo };
 }
 
 export function idOf(run: string, first: number, rows: number): string {

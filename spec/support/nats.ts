@@ -94,13 +94,20 @@ async function freePort(): Promise<number> {
 /** What a spec has opened, closed after it in the opposite order, whatever happened. */
 export class Opened {
   readonly #ends: (() => unknown)[] = [];
+  #isClosing = false;
+
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
 
   add(end: () => unknown): void {
     this.#ends.push(end);
   }
 
   async closeAll(): Promise<void> {
+    this.#isClosing = true;
     for (const end of this.#ends.splice(0).reverse()) await end();
+    this.#isClosing = false;
   }
 }
 
