@@ -25,8 +25,13 @@ def score(review):
     }
 
 
-source, sink = sys.stdin.buffer, sys.stdout.buffer
-while header := source.read(4):
-    reply = json.dumps(score(json.loads(source.read(int.from_bytes(header, "big"))))).encode()
-    sink.write(len(reply).to_bytes(4, "big") + reply)
-    sink.flush()
+def main():
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while header := source.read(4):
+        reply = json.dumps(score(json.loads(source.read(int.from_bytes(header, "big"))))).encode()
+        sink.write(len(reply).to_bytes(4, "big") + reply)
+        sink.flush()
+
+
+if __name__ == "__main__":
+    main()
