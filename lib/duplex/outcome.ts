@@ -95,7 +95,7 @@ export class Outcome {
   }
 
   /**
-   * Whether a failure is raised now: not before the last words are there, and who reads gets every byte first, since
+   * Whether a failure is raised now: not before the last words are there, and a reader gets every byte first, since
    * `destroy` throws away what is buffered.
    */
   #isDue(): boolean {

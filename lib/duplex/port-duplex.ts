@@ -76,7 +76,7 @@ const TypedDuplex: new (options?: node.DuplexOptions) => TypedDuplex = Duplex;
  * A program as a stream: what is written goes to its stdin, what is read is its stdout, and the outcome is the truth.
  *
  * - `end` and `finish` come only after the program has ended with a success; any other end is an `error` (ExitError).
- * - Who reads sees every byte that the program wrote before that error; where nobody reads it comes at once.
+ * - A reader sees every byte that the program wrote before that error; where nobody reads it comes at once.
  * - The stream is the program's life: destroyed, it ends the program; `close` says that the program is gone.
  * - A program that leaves early with a success (`head`) is a success; what it did not take is dropped.
  * - The program sees the end of its input only when that has ended well: at any other end its stdin stays open until it is
@@ -84,7 +84,7 @@ const TypedDuplex: new (options?: node.DuplexOptions) => TypedDuplex = Duplex;
  * - Chunks read are the reader's own; chunks written must not be changed before their callback.
  * - A listener or a callback that throws does not disturb the port: what it threw reaches the process in the next tick.
  *
- * Events besides a Duplex's: `spawn` (); `exit` (exitCode, signal), as on a ChildProcess; `inputclosed` (bytesDropped),
+ * Events in addition to a Duplex's: `spawn` (); `exit` (exitCode, signal), as on a ChildProcess; `inputclosed` (bytesDropped),
  * once, when it is noticed that the program takes no more; `outputclosed` (), when its stdout ends before it has exited.
  */
 export class PortDuplex extends TypedDuplex {

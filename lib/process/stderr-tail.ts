@@ -4,9 +4,22 @@
  */
 import type * as node from 'node:stream';
 import { Readable } from '../streams';
+import { throwLater } from '../user-code';
 import { SilenceClock } from './silence-clock';
 
 const NEWLINE = 0x0a;
+
+/** What is given to those who ask for it: a listener that throws does not keep us from draining, nor from what depends on its end. */
+class StderrStream extends Readable {
+  override emit(event: string | symbol, ...args: unknown[]): boolean {
+    try {
+      return super.emit(event, ...args);
+    } catch (thrown) {
+      throwLater(thrown);
+      return true;
+    }
+  }
+}
 
 export class StderrTail {
   readonly #limitBytes: number;
@@ -20,7 +33,7 @@ export class StderrTail {
   #isLeft = false;
   #isDone = false;
 
-  /** @param graceMs how long stderr is waited for after the exit; a descendant may hold it for ever. */
+  /** @param graceMs how long stderr is waited for after the exit; a descendant may hold it open much longer. */
   constructor(limitBytes: number, graceMs: number, onDone: () => void) {
     this.#limitBytes = limitBytes;
     this.#onDone = onDone;
@@ -35,9 +48,9 @@ export class StderrTail {
   get stream(): node.Readable {
     if (this.#stream === undefined) {
       const resume = (): void => void this.#source?.resume();
-      this.#stream = new Readable({
+      this.#stream = new StderrStream({
         read: resume,
-        // A reader who leaves must not leave the child blocked.
+        // A reader that leaves must not leave the child blocked.
         destroy(error, callback) {
           resume();
           callback(error);
@@ -73,7 +86,7 @@ export class StderrTail {
     this.#source?.destroy();
   }
 
-  /** stdout is complete, or nobody wants it: descendants that still hold stderr need no longer be borne with. */
+  /** stdout is complete, or nobody wants it: descendants that still hold stderr are no longer waited for. */
   leave(): void {
     this.#isLeft = true;
     if (this.#isDone) this.#source?.destroy();

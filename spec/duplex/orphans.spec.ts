@@ -8,62 +8,64 @@ import { closed, CountingSink, rejection, sh } from '../support/streams';
 /** Starts `sleep` in the background, prints its number first. */
 const HOLDER = 'sleep 30 & echo $!';
 
+/** It throws where that has ended by itself, half a minute later. */
 function dismiss(output: string): void {
   process.kill(Number(output.split('\n')[0]), 'SIGKILL');
 }
 
 describe('PortDuplex: descendants that hold the pipes', () => {
-  it('ends within a second of the exit though a daemon holds stdout', async () => {
+  it('ends after the exit, long before a daemon that holds stdout', async () => {
     const port = new PortDuplex(...sh(HOLDER), { stdin: 'ignore' });
-    const startedAt = performance.now();
-    const output = await text(port);
-    expect(performance.now() - startedAt).to.be.below(1000);
-    dismiss(output);
+    dismiss(await text(port));
     await closed(port);
   });
 
-  it('says a failure within a second of the exit though a daemon holds stdout and stderr', async () => {
+  it('says a failure after the exit, long before a daemon ends that holds stdout and stderr', async () => {
     const port = new PortDuplex(...sh(`${HOLDER}; echo bad news >&2; exit 3`));
     const output: string[] = [];
     port.on('data', (chunk: Buffer) => output.push(String(chunk)));
-    const startedAt = performance.now();
     const [error] = (await once(port, 'error')) as [Error];
-    expect(performance.now() - startedAt).to.be.below(1000);
     expect(error).to.include({ exitCode: 3, stderrTail: 'bad news\n' });
     dismiss(output.join(''));
     await closed(port);
   });
 
   it('reads a descendant to the end that goes on printing after the exit', async () => {
-    const script = '(for i in 1 2 3 4 5 6 7 8 9 10; do echo $i; sleep 0.05; done) & exit 0';
-    const port = new PortDuplex(...sh(script), { stdin: 'ignore', orphanGraceMs: 250 });
-    expect(await text(port)).to.equal('1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n');
+    const script = '(for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done) & exit 0';
+    // longer than a busy machine takes between two lines, shorter than all of them take
+    const port = new PortDuplex(...sh(script), { stdin: 'ignore', orphanGraceMs: 1000 });
+    expect(await text(port)).to.equal('1\n2\n3\n4\n5\n6\n7\n8\n');
     await closed(port);
   });
 
   it('reads a descendant to the end that prints on stderr too, whether or not its leader failed', async () => {
-    const script = '(for i in 1 2 3 4 5 6; do echo $i; echo e$i >&2; sleep 0.1; done)';
-    for (const code of [0, 3]) {
-      const port = new PortDuplex(...sh(`${script} & exit ${code}`), { stdin: 'ignore', orphanGraceMs: 250 });
+    const script = '(for i in 1 2 3 4 5 6; do echo $i; echo e$i >&2; sleep 0.25; done)';
+    const run = async (code: number): Promise<void> => {
+      const port = new PortDuplex(...sh(`${script} & exit ${code}`), { stdin: 'ignore', orphanGraceMs: 1000 });
       let output = '';
       port.on('data', (chunk: Buffer) => (output += String(chunk))).on('error', () => {});
       await closed(port);
       expect([output, port.exitCode]).to.deep.equal(['1\n2\n3\n4\n5\n6\n', code]);
-    }
+    };
+    await Promise.all([run(0), run(3)]);
   });
 
   it('never loses data to the clock when the consumer is slow', async () => {
-    const port = new PortDuplex(...sh('(head -c 400000 /dev/zero; echo end) & exit 0'), {
+    // All is there when the clock begins to run, so that no busy machine can make a silence: only the consumer is slow.
+    const port = new PortDuplex(...sh('sleep 30 & echo $! >&2; head -c 400000 /dev/zero; echo end'), {
       stdin: 'ignore',
       orphanGraceMs: 20,
       highWaterMark: 4096,
     });
+    const holder = once(port.stderr as NonNullable<typeof port.stderr>, 'data').then(Number);
     let bytes = 0;
     for await (const chunk of port) {
       bytes += (chunk as Buffer).length;
       await new Promise((resolve) => setTimeout(resolve, 60));
     }
     expect(bytes).to.equal(400_004);
+    process.kill(await holder, 'SIGKILL');
+    await closed(port);
   });
 
   it('does not take a blocked event loop for silence', async () => {

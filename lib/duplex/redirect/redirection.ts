@@ -1,8 +1,8 @@
 /**
- * Gives a port's child the descriptors of its piped, as a shell does for `<`, `>` and `|`, so that no byte passes
+ * Gives a port's child the descriptors of its neighbours, as a shell does for `<`, `>` and `|`, so that no byte passes
  * through this process: the file of an fs stream, or the stdin of the port that comes next.
  *
- * Who the piped are is known when the child is to be spawned; a file must be open by then, and the next port's child
+ * The neighbours are known when the child is to be spawned; a file must be open by then, and the next port's child
  * running. So that is waited for, and until then the port asks whoever pipes into it to wait.
  */
 import { closeSync } from 'node:fs';

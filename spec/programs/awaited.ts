@@ -1,0 +1,43 @@
+/** Awaits a promise of a port that is all there is to keep this process alive: `awaited.js WAY`. Prints `done` when it settles. */
+import { once } from 'node:events';
+import { PortDuplex } from '../../lib/index';
+
+const polite: [string, string[]] = ['sh', ['-c', 'trap "sleep 0.3; exit 7" TERM; echo; while :; do sleep 0.01; done']];
+
+async function started(): Promise<PortDuplex> {
+  const port = new PortDuplex(...polite);
+  await once(port, 'data');
+  return port;
+}
+
+const ways: Record<string, () => Promise<unknown>> = {
+  async exited() {
+    return new PortDuplex('sleep', ['0.3']).resume().exited;
+  },
+  async 'exited of a port that cannot be started'() {
+    return new PortDuplex('no-such-program').on('error', () => undefined).exited;
+  },
+  async 'asyncDispose, unref’ed'() {
+    const port = await started();
+    port.unref();
+    return port[Symbol.asyncDispose]();
+  },
+  async 'close after destroy, unref’ed'() {
+    const port = await started();
+    port.unref().destroy();
+    return once(port, 'close');
+  },
+  async 'exited after destroy of a program that ignores SIGTERM, unref’ed'() {
+    const port = new PortDuplex('sh', ['-c', 'trap "" TERM; echo; exec sleep 30'], { forceKillAfterMs: 300 });
+    await once(port, 'data');
+    port.unref().destroy();
+    return port.exited;
+  },
+};
+
+async function main(): Promise<void> {
+  await ways[process.argv[2] ?? '']!();
+  console.log('done');
+}
+
+void main();
