@@ -8,6 +8,7 @@ import type { ChildSpec } from './child-spec';
 import { exitHook, type LiveChild } from './exit-hook';
 import type { ExitStatus } from './exit-status';
 import { PipeStdio, type FurtherEnds, type StdioPipes } from './stdio-pipes';
+import { watchFromOutside } from './outside-watcher';
 import { explainSpawnFailure } from './spawn-failure';
 
 export class Child implements LiveChild {
@@ -84,11 +85,14 @@ export class Child implements LiveChild {
     this.stderr = piped?.stderr ?? child.stderr;
     trace.spawn({ command, pid });
     exitHook.add(this);
+    const { stdin } = this;
+    const gone = watchFromOutside({ target: killTree ? -pid : pid, killSignal, stdin });
     child.once('exit', (exitCode, signal) => {
       const durationMs = performance.now() - startedAt;
       this.status = { exitCode, signal, durationMs };
       this.#hasOrphans = killTree && this.#signalGroup(0);
       exitHook.delete(this);
+      gone?.();
       process.nextTick(() => {
         this.stdin?.destroy();
         piped?.childExited();
