@@ -1,5 +1,12 @@
 /** The public names: the table of contents. */
-export { servePort, type MessageHandler, type ServePortOptions } from './child/serve-port';
+export {
+  servePort,
+  type MessageContext,
+  type MessageHandler,
+  type ServePortOptions,
+  type UnorderedMessageHandler,
+  type UnorderedServePortOptions,
+} from './child/serve-port';
 export { PortDuplex, type PortDuplexEvents } from './duplex/port-duplex';
 export type { PortDuplexOptions } from './duplex/port-duplex-options';
 export { AbortError, ExitError, InputClosedError, RexPortError, SpawnError, TimeoutError } from './errors';

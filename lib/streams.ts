@@ -19,7 +19,7 @@ interface TransformWithAccessors extends node.Transform {
   readonly writableNeedDrain: boolean;
 }
 
-interface DuplexWithAccessors extends node.Duplex {
+export interface DuplexWithAccessors extends node.Duplex {
   readonly writableNeedDrain: boolean;
 }
 

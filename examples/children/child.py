@@ -1,11 +1,13 @@
-"""A port program in Python: new Port('python3', ['child.py'])"""
+"""A port program in Python: new Port('python3', ['child.py']); with the argument fd3, frames come on 3 and leave on 4"""
 import os
 import sys
 
-# Frames keep the real stdout. Whatever prints to stdout from now on, a C library or a subprocess too, goes to stderr.
-frames_out = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)
-frames_in = sys.stdin.buffer
+if sys.argv[1:] == ["fd3"]:
+    frames_in, frames_out = os.fdopen(3, "rb"), os.fdopen(4, "wb")
+else:
+    # Frames keep the real stdout. Whatever prints to stdout from now on, a C library or a subprocess too, goes to stderr.
+    frames_in, frames_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
 
 
 def answer(message: bytes) -> bytes:

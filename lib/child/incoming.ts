@@ -1,7 +1,6 @@
 /** Messages from a stream, as many as are asked for. */
 import type { Readable } from 'node:stream';
-import type { FrameFormat } from '../framing/format';
-import { FrameParser } from '../framing/frame-parser';
+import type { FramingParser } from '../framing/framing';
 
 export interface IncomingEvents {
   /** `next` may have something new to say. */
@@ -16,20 +15,22 @@ export class Incoming {
   isExhausted = false;
 
   readonly #input: Readable;
-  readonly #parser: FrameParser;
+  readonly #parser: FramingParser;
   readonly #events: IncomingEvents;
   /** What the parser has not had. */
   readonly #chunks: Buffer[] = [];
   #maxChunks = 1;
+  /** The parser knows that no more chunks come; it may still have the last message. */
+  #isParserEnded = false;
   readonly #take = (chunk: Buffer): void => {
     this.#chunks.push(chunk);
     if (this.#chunks.length >= this.#maxChunks) this.#input.pause();
     this.#events.more();
   };
 
-  constructor(input: Readable, format: FrameFormat, events: IncomingEvents) {
+  constructor(input: Readable, parser: FramingParser, events: IncomingEvents) {
     this.#input = input;
-    this.#parser = new FrameParser(format);
+    this.#parser = parser;
     this.#events = events;
     const end = (): void => this.#end();
     input.once('end', end).once('close', end);
@@ -39,23 +40,27 @@ export class Incoming {
   }
 
   /**
-   * The next message, a view on its chunk; undefined when it takes another chunk, or none comes.
-   * @throws MessageTooLargeError, BadLengthError, FrameTruncatedError
+   * The next message, which may be a view on its chunk; undefined when it takes another chunk, or none comes.
+   * @throws what the framing's parser throws: MessageTooLargeError, BadLengthError, FrameTruncatedError
    */
   next(): Buffer | undefined {
     for (;;) {
       const message = this.#parser.next();
       if (message !== undefined) return message;
       const chunk = this.#chunks.shift();
-      if (chunk === undefined) break;
-      this.#parser.write(chunk);
+      if (chunk !== undefined) {
+        this.#parser.write(chunk);
+      } else if (!this.hasEnded) {
+        this.#input.resume();
+        return undefined;
+      } else if (this.#isParserEnded) {
+        this.isExhausted = true;
+        return undefined;
+      } else {
+        this.#isParserEnded = true;
+        this.#parser.end();
+      }
     }
-    if (!this.hasEnded) this.#input.resume();
-    else if (!this.isExhausted) {
-      this.isExhausted = true;
-      this.#parser.end();
-    }
-    return undefined;
   }
 
   /** Reads on while messages wait, up to so many chunks: an end of the input behind them is then seen. */

@@ -1,7 +1,7 @@
-/** Replies to a stream: those of one tick leave together, one batch after the other. */
+/** Messages to a stream: those of one tick leave together, one batch after the other. */
 import type { Writable } from 'node:stream';
-import type { FrameFormat } from '../framing/format';
-import { FrameWriter, type Message } from '../framing/frame-writer';
+import { BatchSender, type BatchSink } from '../batch-sender';
+import type { FramingWriter, Message } from '../framing/framing';
 
 /** `write` of a Writable, with a callback for its outcome. */
 export type Write = (chunk: Buffer, callback: (error?: Error | null) => void) => boolean;
@@ -21,19 +21,47 @@ export interface OutgoingEvents {
 }
 
 export class Outgoing {
-  readonly #outlet: Outlet;
-  readonly #writer: FrameWriter;
-  readonly #events: OutgoingEvents;
-  #isFlushDue = false;
-  #isBatchOut = false;
   /** Nobody is at the other end. */
   isClosed = false;
 
-  constructor(outlet: Outlet, format: FrameFormat, events: OutgoingEvents) {
-    this.#outlet = outlet;
-    this.#writer = new FrameWriter(format);
-    this.#events = events;
-    const { output } = outlet;
+  readonly #writer: FramingWriter;
+  readonly #sender: BatchSender;
+  /** Called when the batch that is made up next, or that is on its way, has left or never will. */
+  #next: (() => void)[] = [];
+  #leaving: (() => void)[] = [];
+
+  constructor({ output, write }: Outlet, writer: FramingWriter, events: OutgoingEvents) {
+    this.#writer = writer;
+    const guarded: BatchSink['write'] = (chunk, callback = () => undefined) => {
+      try {
+        return write(chunk, callback);
+      } catch (error) {
+        // A stream of the user's may throw; nothing that it calls back later can be relied on then.
+        this.close();
+        output.destroy();
+        process.nextTick(callback, error);
+        return false;
+      }
+    };
+    const sink = { cork: () => output.cork(), uncork: () => output.uncork(), write: guarded };
+    this.#sender = new BatchSender(sink, {
+      nextBatch: () => {
+        this.#leaving = this.#next;
+        this.#next = [];
+        const chunks = writer.take();
+        if (chunks.length === 0) {
+          // No write will tell.
+          this.#hasLeft();
+          events.taken();
+        }
+        return chunks;
+      },
+      batchTaken: (error) => {
+        this.#hasLeft();
+        if (error) events.failed(error);
+        else events.taken();
+      },
+    });
     output.on('error', events.failed);
     output.on('close', () => {
       if (output.destroyed) events.closed();
@@ -47,52 +75,36 @@ export class Outgoing {
 
   /** All that was written is with the system, or with nobody. */
   get isIdle(): boolean {
-    return !this.#isFlushDue && !this.#isBatchOut;
+    return this.#sender.isIdle && this.#writer.pendingBytes === 0;
   }
 
-  /** @throws as FrameWriter does */
-  write(reply: Message): void {
-    if (this.isClosed) return;
-    this.#writer.write(reply);
-    if (this.#isFlushDue || this.#isBatchOut) return;
-    this.#isFlushDue = true;
-    process.nextTick(() => {
-      this.#isFlushDue = false;
-      this.#flush();
-    });
+  /**
+   * @param left called once the message is with the system, or with nobody
+   * @throws what the framing's writer throws: MessageTooLargeError, InvalidMessageError
+   */
+  write(message: Message, left?: () => void): void {
+    if (this.isClosed) {
+      left?.();
+      return;
+    }
+    this.#writer.write(message);
+    if (left !== undefined) this.#next.push(left);
+    this.#sender.schedule();
   }
 
   /** Nobody is at the other end: what is written from now on is dropped. */
   close(): void {
     this.isClosed = true;
     this.#writer.take();
+    this.#hasLeft();
+    this.#leaving = this.#next;
+    this.#next = [];
+    this.#hasLeft();
   }
 
-  #flush(): void {
-    const chunks = this.#writer.take();
-    const last = chunks.pop();
-    if (last === undefined) {
-      this.#events.taken();
-      return;
-    }
-    this.#isBatchOut = true;
-    const { output, write } = this.#outlet;
-    // Corked, the pieces of a batch leave in one system call.
-    try {
-      output.cork();
-      for (const chunk of chunks) write(chunk, () => undefined);
-      write(last, (error) => {
-        this.#isBatchOut = false;
-        if (error) this.#events.failed(error);
-        this.#flush();
-      });
-      output.uncork();
-    } catch (error) {
-      // A stream of the user's may throw; nothing that it calls back later can be relied on then.
-      this.close();
-      output.destroy();
-      this.#isBatchOut = false;
-      this.#events.failed(error as Error);
-    }
+  #hasLeft(): void {
+    const left = this.#leaving;
+    this.#leaving = [];
+    for (const call of left) call();
   }
 }

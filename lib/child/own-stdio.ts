@@ -1,4 +1,6 @@
 /** The stdin and stdout of this process, as servePort takes them over. */
+import { createReadStream, createWriteStream, fstatSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
 import { inspect } from 'node:util';
 import type { Outlet } from './outgoing';
 import type { PortServer } from './port-server';
@@ -44,6 +46,50 @@ export function takeStdout(): Outlet {
   };
   Object.assign(stdout, { write: print, end, [TAKEN]: true });
   return { output: stdout, write };
+}
+
+/** Where messages come from and where replies go with `channel: 'fd3'`. */
+const MESSAGES_FD = 3;
+const REPLIES_FD = 4;
+
+/**
+ * The descriptors that a host opens for messages, so that stdout is left to prints.
+ * @throws Error where they are not open, or taken already
+ */
+export function openChannel(): { readonly input: Readable; readonly outlet: Outlet } {
+  if (TAKEN in process) throw new Error('expected one servePort on descriptors 3 and 4 of this process, got a second');
+  const [input, output] = [isStream(MESSAGES_FD), isStream(REPLIES_FD)];
+  Object.assign(process, { [TAKEN]: true });
+  const source = input ? socket(MESSAGES_FD, 'readable') : createReadStream('', { fd: MESSAGES_FD });
+  const sink = output ? socket(REPLIES_FD, 'writable') : createWriteStream('', { fd: REPLIES_FD });
+  return { input: source, outlet: { output: sink, write: sink.write.bind(sink) } };
+}
+
+/**
+ * Whether the host opened it as a pipe or a socket; else it is a file, or a device.
+ * @throws Error where the host did not open it
+ */
+function isStream(fd: number): boolean {
+  let cause: unknown;
+  try {
+    const stats = fstatSync(fd);
+    if (stats.isFIFO() || stats.isSocket()) return true;
+    // One that the host has left closed is used by Node itself, for what is none of these.
+    if (stats.isFile() || stats.isCharacterDevice()) return false;
+  } catch (error) {
+    cause = error;
+  }
+  throw new Error(
+    `expected descriptor ${fd} to be open: the host starts this program with \`channel: 'fd3'\`, or opens 3 and 4`,
+    { cause },
+  );
+}
+
+/** Loaded here, since most children never need it. */
+function socket(fd: number, side: 'readable' | 'writable'): Readable & Writable {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { Socket } = require('node:net') as typeof import('node:net');
+  return new Socket({ fd, readable: side === 'readable', writable: side === 'writable' });
 }
 
 /**

@@ -1,64 +1,80 @@
 /** The engine of servePort, which knows streams and nothing of processes. */
 import type { Readable, Writable } from 'node:stream';
 import { isBrokenPipe } from '../broken-pipe';
-import type { FrameFormat } from '../framing/format';
-import type { Message } from '../framing/frame-writer';
-import { InvalidMessageError, MessageTooLargeError } from '../framing/framing-errors';
+import type { Framing, Message } from '../framing/framing';
+import { InvalidMessageError } from '../framing/framing-errors';
+import { InOrder, type Slot } from '../in-order';
 import { Incoming } from './incoming';
 import { Outgoing, type Outlet } from './outgoing';
 
 /** Makes the reply to a message. */
 export type MessageHandler = (message: Buffer) => Message | PromiseLike<Message>;
 
+/** What the handler of a server without an order may do besides replying. */
+export interface MessageContext {
+  /**
+   * Sends a message that is no reply: progress, a notification, a request of this side. It leaves before the reply of the
+   * handler that sends it. Resolves when the system has taken it, or nobody is there to take it.
+   * @throws (rejects) MessageTooLargeError, InvalidMessageError
+   */
+  readonly send: (message: Message) => Promise<void>;
+}
+
+/** Makes the reply to a message, or `undefined` for none, where replies say by themselves what they answer. */
+export type UnorderedMessageHandler = (
+  message: Buffer,
+  context: MessageContext,
+) => Message | undefined | PromiseLike<Message | undefined>;
+
 export interface ServerSettings {
-  readonly handler: MessageHandler;
-  readonly onError: ((error: unknown, message: Buffer) => Message | PromiseLike<Message>) | undefined;
+  readonly handler: UnorderedMessageHandler;
+  readonly onError:
+    ((error: unknown, message: Buffer) => Message | undefined | PromiseLike<Message | undefined>) | undefined;
   readonly concurrency: number;
-  readonly format: FrameFormat;
-  /** That of the format. */
-  readonly maxMessageBytes: number;
+  /** Whether each message has one reply, in the order of the messages. */
+  readonly ordered: boolean;
+  readonly framing: Framing;
 }
 
-/** A message's place in the order of replies: empty until its turn can come. */
-interface Slot {
-  outcome?: Outcome | undefined;
-  /** Kept for `onError` while its reply may turn out to be none that can be framed. */
-  message?: Buffer | undefined;
-}
+type Outcome =
+  /** The message is kept for `onError` while its reply may turn out to be none that can be framed. */
+  | { readonly reply: Message; readonly bytes: number; readonly message: Buffer | undefined }
+  | { readonly error: unknown }
+  | 'no reply';
 
-type Outcome = { readonly reply: Message; readonly bytes: number } | { readonly error: unknown };
-
-/** So many replies per message with the handler may wait for an earlier one. */
-const WINDOW = 16;
 /** No more messages are begun while so much waits for the host, or for an earlier reply. */
 const MAX_WAITING_BYTES = 64 * 1024;
 
 export class PortServer {
   /** Resolves after the last reply; rejects with what the handler threw, or what was wrong with a stream. */
   readonly done: Promise<void>;
+  /** Once it is done: whether somebody might then still have sent messages and taken replies. */
+  hasHost: boolean | undefined;
 
   readonly #settings: ServerSettings;
   readonly #incoming: Incoming;
   readonly #outgoing: Outgoing;
-  /** Messages begun whose reply is not framed, in order. */
-  #slots: Slot[] = [];
-  /** Of those, the ones that are with the handler. */
-  #running = 0;
+  readonly #context: MessageContext = { send: (message) => this.#send(message) };
+  /** Messages begun whose reply is not framed. */
+  readonly #work: InOrder<Outcome>;
   /** Bytes of replies that wait for an earlier one. */
   #waitingBytes = 0;
+  /** The reply whose turn it is could not be framed, and `onError` makes another. */
+  #isReplacing = false;
   /** No more messages are begun. */
   #isOver = false;
   #failure: { readonly error: unknown } | undefined;
   #settle!: { readonly resolve: () => void; readonly reject: (error: Error) => void };
 
   constructor(settings: ServerSettings, input: Readable, outlet: Outlet) {
-    const { format } = settings;
+    const { framing, concurrency, ordered } = settings;
     this.#settings = settings;
+    this.#work = new InOrder(concurrency, ordered);
     this.done = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     const failed = (error: Error): void => this.#streamFailed(error);
-    this.#incoming = new Incoming(input, format, { more: () => this.#pump(), failed });
+    this.#incoming = new Incoming(input, framing.parser(), { more: () => this.#pump(), failed });
     const closed = (): void => this.#hostGone();
-    this.#outgoing = new Outgoing(outlet, format, { taken: () => this.#pump(), closed, failed });
+    this.#outgoing = new Outgoing(outlet, framing.writer(), { taken: () => this.#pump(), closed, failed });
     // Where the input has ended already nothing else would.
     if (this.#incoming.hasEnded) this.#pump();
   }
@@ -66,11 +82,6 @@ export class PortServer {
   /** Whether the input has ended, as far as it was read. */
   get hasInputEnded(): boolean {
     return this.#incoming.hasEnded;
-  }
-
-  /** Whether somebody may still send messages and take replies, for all that was seen. */
-  get hasHost(): boolean {
-    return !this.#incoming.hasEnded && !this.#outgoing.isClosed;
   }
 
   readAhead(chunks: number): void {
@@ -84,21 +95,22 @@ export class PortServer {
   }
 
   get #hasRoom(): boolean {
-    const { concurrency } = this.#settings;
-    if (this.#isOver || this.#running >= concurrency || this.#slots.length >= concurrency * WINDOW) return false;
+    if (this.#isOver || !this.#work.hasRoom) return false;
     return this.#outgoing.waitingBytes + this.#waitingBytes < MAX_WAITING_BYTES;
+  }
+
+  /** A failure waits for no handler: what they make is for nobody. */
+  get #isDone(): boolean {
+    return this.#isOver && (this.#failure !== undefined || this.#work.isEmpty) && this.#outgoing.isIdle;
   }
 
   #pump(): void {
     while (this.#hasRoom) {
       const message = this.#next();
       if (message === undefined) break;
-      const slot: Slot = {};
-      this.#slots.push(slot);
-      this.#running += 1;
-      void this.#answer(message, slot);
+      void this.#answer(message, this.#work.begin());
     }
-    if (this.#isOver && this.#slots.length === 0 && this.#outgoing.isIdle) this.#settled();
+    if (this.#isDone) this.#settled();
   }
 
   #next(): Buffer | undefined {
@@ -109,79 +121,93 @@ export class PortServer {
     } catch (error) {
       // What came before it is answered first.
       this.#isOver = true;
-      this.#slots.push({ outcome: { error } });
-      this.#handOn();
+      this.#end(this.#work.begin(), { error });
       return undefined;
     }
   }
 
-  async #answer(message: Buffer, slot: Slot): Promise<void> {
+  async #answer(message: Buffer, slot: Slot<Outcome>): Promise<void> {
     const { handler, onError } = this.#settings;
+    let outcome: Outcome;
     try {
-      const outcome = this.#checked(await handler(message));
-      if (onError !== undefined) slot.message = message;
-      this.#answered(slot, outcome);
+      outcome = this.#checked(await handler(message, this.#context), onError === undefined ? undefined : message);
     } catch (error) {
-      await this.#failedOn(message, error, slot);
+      outcome = await this.#replacement(error, message);
     }
-  }
-
-  async #failedOn(message: Buffer, error: unknown, slot: Slot): Promise<void> {
-    const { onError } = this.#settings;
-    let outcome: Outcome = { error };
-    try {
-      if (onError !== undefined) outcome = this.#checked(await onError(error, message));
-    } catch (second) {
-      outcome = { error: second };
-    }
-    this.#answered(slot, outcome);
-  }
-
-  #answered(slot: Slot, outcome: Outcome): void {
-    slot.outcome = outcome;
-    this.#running -= 1;
-    if ('reply' in outcome) this.#waitingBytes += outcome.bytes;
-    else this.#isOver = true;
-    this.#handOn();
+    this.#end(slot, outcome);
     this.#pump();
   }
 
-  #checked(reply: Message): { readonly reply: Message; readonly bytes: number } {
+  async #replacement(error: unknown, message: Buffer): Promise<Outcome> {
+    const { onError } = this.#settings;
+    if (onError === undefined) return { error };
+    try {
+      return this.#checked(await onError(error, message), undefined);
+    } catch (second) {
+      return { error: second };
+    }
+  }
+
+  #checked(reply: Message | undefined, message: Buffer | undefined): Outcome {
+    if (reply === undefined && !this.#settings.ordered) return 'no reply';
     if (typeof reply !== 'string' && !ArrayBuffer.isView(reply)) throw new InvalidMessageError(reply);
-    const { maxMessageBytes } = this.#settings;
-    const bytes = typeof reply === 'string' ? Buffer.byteLength(reply) : reply.byteLength;
-    if (bytes > maxMessageBytes) throw new MessageTooLargeError({ messageBytes: bytes, maxMessageBytes });
-    return { reply, bytes };
+    return { reply, bytes: typeof reply === 'string' ? Buffer.byteLength(reply) : reply.byteLength, message };
+  }
+
+  #end(slot: Slot<Outcome>, outcome: Outcome): void {
+    this.#note(outcome);
+    this.#work.end(slot, outcome);
+    this.#handOn();
+  }
+
+  #note(outcome: Outcome): void {
+    if (outcome === 'no reply') return;
+    if ('error' in outcome) this.#isOver = true;
+    else this.#waitingBytes += outcome.bytes;
   }
 
   /** Frames the replies whose turn it is. */
   #handOn(): void {
-    try {
-      for (let slot = this.#slots[0]; slot?.outcome !== undefined; slot = this.#slots[0]) {
-        if ('error' in slot.outcome) throw slot.outcome.error;
-        this.#waitingBytes -= slot.outcome.bytes;
-        if (!this.#isFramed(slot, slot.outcome.reply)) return;
-        this.#slots.shift();
+    while (!this.#isReplacing && this.#failure === undefined) {
+      const slot = this.#work.peek();
+      const outcome = slot?.result;
+      if (slot === undefined || outcome === undefined) return;
+      if (outcome !== 'no reply') {
+        if ('error' in outcome) {
+          this.#fail(outcome.error);
+          return;
+        }
+        this.#waitingBytes -= outcome.bytes;
+        try {
+          this.#outgoing.write(outcome.reply);
+        } catch (error) {
+          this.#replace(slot, error, outcome.message);
+          continue;
+        }
       }
-    } catch (error) {
-      this.#fail(error);
+      this.#work.shift();
     }
   }
 
-  /** @returns false where the reply cannot be framed, and `onError` is asked for another, in the same place */
-  #isFramed(slot: Slot, reply: Message): boolean {
-    const { message } = slot;
-    slot.message = undefined;
-    try {
-      this.#outgoing.write(reply);
-      return true;
-    } catch (error) {
-      if (message === undefined) throw error;
-      slot.outcome = undefined;
-      this.#running += 1;
-      void this.#failedOn(message, error, slot);
-      return false;
+  /** The reply could not be framed: `onError`, where there is one, makes another for the same place. */
+  #replace(slot: Slot<Outcome>, error: unknown, message: Buffer | undefined): void {
+    if (message === undefined) {
+      this.#isOver = true;
+      slot.result = { error };
+      return;
     }
+    this.#isReplacing = true;
+    void this.#replacement(error, message).then((outcome) => {
+      this.#isReplacing = false;
+      this.#note(outcome);
+      slot.result = outcome;
+      this.#handOn();
+      this.#pump();
+    });
+  }
+
+  #send(message: Message): Promise<void> {
+    return new Promise((resolve) => this.#outgoing.write(message, resolve));
   }
 
   #streamFailed(error: Error): void {
@@ -203,12 +229,16 @@ export class PortServer {
   /** The replies before it still leave. */
   #fail(error: unknown): void {
     this.#isOver = true;
-    this.#slots = [];
     this.#failure ??= { error };
+    this.#work.clear();
   }
 
   #settled(): void {
+    if (this.hasHost !== undefined) return;
+    this.hasHost = !this.#incoming.hasEnded && !this.#outgoing.isClosed;
     this.#incoming.stop();
+    // What a handler sends from now on has no place any more.
+    this.#outgoing.close();
     const { resolve, reject } = this.#settle;
     if (this.#failure === undefined) resolve();
     else reject(this.#failure.error as Error);

@@ -3,7 +3,8 @@ import { PassThrough } from 'node:stream';
 import { inspect } from 'node:util';
 import { type MessageHandler, PortServer, endStreams } from '../child/port-server';
 import { ExitError } from '../errors';
-import { type FrameFormat, lengthPrefix } from '../framing/format';
+import type { FrameFormat } from '../framing/format';
+import { lengthPrefix } from '../framing/length-prefix';
 import { shown } from '../options';
 import { OPEN_CHILD, type OpenChild, type OpenedChild } from '../port/session';
 import { Duplex } from '../streams';
@@ -105,10 +106,9 @@ class FakeChild extends Duplex implements OpenedChild {
       if (!this.push(chunk)) this.#stdout.pause();
     });
     const outlet = { output: this.#stdout, write: this.#stdout.write.bind(this.#stdout) };
-    const { maxMessageBytes } = lengthPrefix('fakeChild', format);
     // Not servePort, which would keep this process while the port is idle.
     const server = new PortServer(
-      { handler, onError: undefined, concurrency: 1, format, maxMessageBytes },
+      { handler, onError: undefined, concurrency: 1, ordered: true, framing: lengthPrefix(format) },
       this.#stdin,
       outlet,
     );

@@ -30,6 +30,7 @@ describe('the entry rexport/child', () => {
     const loaded = (JSON.parse(stdout) as string[]).map((file) => file.split(`${path.sep}lib${path.sep}`)[1]);
     expect(loaded.sort()).to.deep.equal([
       'abort.js',
+      'batch-sender.js',
       'broken-pipe.js',
       'child/incoming.js',
       'child/outgoing.js',
@@ -37,11 +38,16 @@ describe('the entry rexport/child', () => {
       'child/port-server.js',
       'child/serve-port.js',
       'errors.js',
+      'fifo.js',
+      'framing/batch.js',
       'framing/format.js',
       'framing/frame-parser.js',
       'framing/frame-writer.js',
       'framing/framing-errors.js',
+      'framing/framing.js',
+      'framing/length-prefix.js',
       'framing/length-reader.js',
+      'in-order.js',
       'options.js',
     ]);
   });

@@ -533,7 +533,7 @@ describe('servePort over any pair of streams', () => {
       [
         upper,
         { encoding: 'utf8' },
-        'expected the options of servePort to be among input, output, concurrency, onError, signal, exitGraceMs, packet, prefix, endian, lengthIncludesPrefix, maxMessageBytes, got `encoding`',
+        'expected the options of servePort to be among input, output, concurrency, onError, signal, exitGraceMs, framing, ordered, channel, packet, prefix, endian, lengthIncludesPrefix, maxMessageBytes, got `encoding`',
       ],
     ];
     for (const [handler, options, message] of wrong) {
