@@ -65,6 +65,7 @@ const types = [
   'MessageContext',
   'MessageHandler',
   'PortChild',
+  'PortDuplexEvents',
   'PortDuplexOptions',
   'PortEvents',
   'PortOptions',
