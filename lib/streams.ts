@@ -13,7 +13,7 @@ import userland = require('readable-stream');
  * Node's declarations make fields of these accessors, and a class may not override a field by an accessor nor reach it
  * by `super`. Of an interface it may.
  */
-interface TransformWithAccessors extends node.Transform {
+export interface TransformWithAccessors extends node.Transform {
   readonly readableEncoding: BufferEncoding | null;
   readonly writableLength: number;
   readonly writableNeedDrain: boolean;

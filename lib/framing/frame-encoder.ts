@@ -17,6 +17,7 @@ export interface FrameEncoderOptions {
 
 const HIGH_WATER_MARK_BYTES = 128 * 1024;
 const EMPTY = Buffer.alloc(0);
+const NOTHING = (): void => undefined;
 
 /**
  * Messages in, frames out, in any framing: one `write`, one message, the empty one too. Takes strings, Buffers and any
@@ -159,9 +160,10 @@ export class FrameEncoder extends Codec {
     }
   }
 
-  #takeCallbacks(): WriteCallback | undefined {
+  #takeCallbacks(): WriteCallback {
     const callbacks = this.#callbacks;
-    if (callbacks.length === 0) return undefined;
+    // Without any callback, Node's own Writable does not notice the end that a listener brought about in the midst of it.
+    if (callbacks.length === 0) return NOTHING;
     this.#callbacks = [];
     return (error) => {
       for (const callback of callbacks) callUser(callback, error);

@@ -142,11 +142,9 @@ describe('the encoder', () => {
     expect(encoder.write(Buffer.alloc(200))).to.equal(false);
     await turn();
     expect(encoder.writableNeedDrain).to.equal(true);
+    // Writable gets rid of what it has in the tick before the one in which it gets this.
+    read(encoder);
     expect(encoder.write('little')).to.equal(false);
-    while (drains === 0) {
-      read(encoder);
-      await turn();
-    }
     for (let turns = 0; turns < 5; turns++) {
       read(encoder);
       await turn();
