@@ -13,7 +13,6 @@ describe('the README’s table of outcomes', () => {
   const measured: Record<string, Outcomes> = {};
 
   before('each way of making a stream of a program, in a process of its own', async function () {
-    this.timeout(60_000);
     const measure = async (way: string, only: string[] = []): Promise<void> => {
       measured[way] = await askProgram<Outcomes>('outcomes', [way, ...only]);
     };

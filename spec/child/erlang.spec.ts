@@ -11,7 +11,6 @@ describe('servePort behind Erlang’s open_port', () => {
   let folder: string | undefined;
 
   before(function () {
-    this.timeout(60_000);
     requirePrograms(this, 'erl', 'erlc');
     folder = mkdtempSync(path.join(tmpdir(), 'rexport-erlang-'));
     const { status, stdout } = spawnSync('erlc', ['-o', folder, program('open_port.erl')], { encoding: 'utf8' });

@@ -195,7 +195,7 @@ describe('a servePort child', () => {
     const pids = JSON.parse(String(await once(host.stdout as Readable, 'data'))) as number[];
     expect(pids).to.have.length(4);
     host.kill('SIGKILL');
-    const left = await survivors(pids);
+    const left = await survivors(pids, 1000);
     for (const pid of left) process.kill(pid, 'SIGKILL');
     expect(left).to.deep.equal([]);
     // the children had its stderr

@@ -136,7 +136,6 @@ describe('PortDuplex: a program sees the end of its input only when that has end
 
   for (const language of ['Python', 'Node']) {
     it(`in ${language} either`, async function () {
-      this.timeout(30_000);
       await expectNoCommit(language, 'a source that fails');
     });
   }

@@ -20,8 +20,6 @@ interface Round {
 }
 
 describe('PortDuplex: leaks over time', function () {
-  this.timeout(60_000);
-
   before(function () {
     if (process.platform !== 'linux') this.skip(); // what is left is counted in /proc
   });
@@ -32,7 +30,8 @@ describe('PortDuplex: leaks over time', function () {
   const third = Math.floor(lifeTimes / 3);
 
   let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort' | 'redirect' | 'pipes', Promise<Answer>>;
-  before(() => {
+  before(function () {
+    this.timeout(stressed(240_000, 60_000));
     answers = {
       finish: scale('finish', `${lifeTimes}`, '20'),
       destroy: scale('destroy', `${lifeTimes}`, '20'),

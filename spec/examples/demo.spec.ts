@@ -45,7 +45,6 @@ describe('the demo', () => {
   let interrupted: Run;
 
   before('one run to the end, one that is broken off', async function () {
-    this.timeout(60_000);
     [whole, interrupted] = await Promise.all([runDemo(2), runDemo(30, 'gzip -1')]);
   });
 

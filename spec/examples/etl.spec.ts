@@ -45,7 +45,6 @@ describe('the ETL example', () => {
   let stdout: string;
 
   before('run it, small', async function () {
-    this.timeout(60_000);
     // what `npm run etl` runs, without npm's own words in the output
     const [command = '', ...args] = scripts.etl.split(' ');
     const etl = spawn(

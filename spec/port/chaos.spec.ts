@@ -208,7 +208,6 @@ describe('Port in chaos', function () {
     ['eight in flight, a new child every 100 requests', { maxInFlight: 8, maxRequests: 100 }],
   ] as const) {
     it(`settles every request once, with its own reply or an honest error: ${what}`, async function () {
-      this.timeout(60_000);
       await run(() => obeys({ ...FRAGILE, ...options }));
     });
   }
@@ -218,7 +217,6 @@ describe('Port in chaos', function () {
     ['three in flight in each, a new child every 50 requests', { maxInFlight: 3, maxRequests: 50 }],
   ] as const) {
     it(`does so as a pool of four too, and has four children in the end: ${what}`, async function () {
-      this.timeout(60_000);
       await run(() => obeyAll({ ...FRAGILE, ...options, size: 4 }), 4);
     });
   }

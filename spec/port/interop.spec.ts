@@ -69,7 +69,6 @@ for (const { name, programs, build, run, mostBytes } of languages) {
     let folder: string;
 
     before(function () {
-      this.timeout(60_000);
       requirePrograms(this, ...programs);
       folder = mkdtempSync(path.join(tmpdir(), 'rexport-interop-'));
       const building = build?.(folder);
@@ -84,7 +83,6 @@ for (const { name, programs, build, run, mostBytes } of languages) {
 
     for (const packet of [1, 2, 4] as const) {
       it(`brings back messages of every size and every byte, {packet, ${packet}}`, async function () {
-        this.timeout(30_000);
         const [command, args] = run(folder, packet);
         await using port = new Port(command, args, { packet, maxInFlight: 4 });
         const sizes = SIZES.filter((bytes) => bytes <= Math.min(mostBytes, 2 ** (8 * packet) - 1));

@@ -68,7 +68,6 @@ describe('PortPool as a stage of a pipeline', () => {
     ['four in flight in each', { maxInFlight: 4 }],
   ] as const) {
     it(`puts aside the rows that kill a child, and answers all others in order, ${how}`, async function () {
-      this.timeout(60_000);
       await using pool = obeyAll({ size: 3, ...options });
       const isDeadly = (n: number): boolean => n % 50 === 42;
       const letters: [string, Error][] = [];

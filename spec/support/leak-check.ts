@@ -14,9 +14,9 @@ interface Snapshot {
   counts: Map<string, number>;
 }
 
-const settleWithinMs = Number(process.env['LEAK_CHECK_SETTLE_MS'] ?? 1000);
+const settleWithinMs = Number(process.env['LEAK_CHECK_SETTLE_MS'] ?? 5000);
 /** How long one that ran out of time may take to come to its end. */
-const endWithinMs = 5 * settleWithinMs;
+const endWithinMs = settleWithinMs;
 const ownTasks = '/proc/self/task';
 const ownDescriptors = '/proc/self/fd';
 
