@@ -252,7 +252,9 @@ describe('PortPool: planned replacement', () => {
     await turn();
     expect(faults.slice(0, 5)).to.deep.equal([]);
     expect({ requests, failures }).to.deep.equal({ requests: asked, failures: 0 });
-    expect(starts).to.equal(pool.restarts).and.to.be.above(asked / 200);
+    expect(starts)
+      .to.equal(pool.restarts)
+      .and.to.be.above(asked / 200);
     pool.removeAllListeners('exit');
   });
 

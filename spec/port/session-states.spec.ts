@@ -1,0 +1,219 @@
+/** The drawing at the head of lib/port/session.ts as a table: what each event makes of each state. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect } from 'chai';
+import { ExitError } from '../../lib/errors';
+import { lengthPrefix } from '../../lib/framing/length-prefix';
+import { RequestIds } from '../../lib/port/protocol';
+import { Request } from '../../lib/port/request';
+import { Session, type SessionEnd, type SessionOwner, type SessionState } from '../../lib/port/session';
+import { ScriptedChild, Timers } from '../support/scripted-child';
+
+const settings = {
+  command: 'worker',
+  args: [],
+  spawnOptions: {},
+  framing: lengthPrefix({ packet: 1 }),
+  format: { packet: 1 } as const,
+  successCodes: [0],
+  maxInFlight: 1,
+  startTimeoutMs: 10,
+  isStartBounded: true,
+  closeTimeoutMs: 10,
+  farewellMs: 10,
+  lastWordsMs: 10,
+  protocol: undefined,
+};
+
+class Subject {
+  readonly child = new ScriptedChild();
+  readonly session: Session;
+  readonly ends: SessionEnd[] = [];
+  readonly told: string[] = [];
+  readonly doneHooks: (() => void)[] = [];
+
+  constructor(hasHooks: boolean) {
+    const hook = (): Promise<void> => new Promise((resolve) => this.doneHooks.push(resolve));
+    const nothing = (): void => undefined;
+    const owner: SessionOwner = {
+      id: 0,
+      tell: (...told) => void this.told.push(told[0]),
+      ready: nothing,
+      changed: nothing,
+      over: (_session, end) => this.ends.push(end),
+      gone: nothing,
+      ask: () => Promise.reject(new Error('nobody asks')),
+    };
+    const hooks = hasHooks ? { start: hook, stop: hook } : {};
+    this.session = new Session(1, { ...settings, ...hooks, ids: new RequestIds(), open: () => this.child }, owner);
+  }
+
+  give(): void {
+    const facts = {
+      kind: 'request',
+      message: 'x',
+      id: undefined,
+      runTimeoutMs: undefined,
+      place: this.session,
+    } as const;
+    const request = new Request(facts, {}, { decode: undefined, settled: () => undefined });
+    request.promise.catch(() => undefined);
+    this.session.give(request);
+  }
+
+  reply(): void {
+    this.child.emit('data', Buffer.from('\x01a'));
+  }
+
+  exit(): void {
+    this.child.exitCode = 0;
+    this.child.emit('exit', 0, null);
+  }
+}
+
+type Event =
+  | 'spawn'
+  | 'a reply'
+  | 'leave()'
+  | 'the hook is done'
+  | 'its input closes'
+  | 'its output closes'
+  | 'exit'
+  | 'error'
+  | 'end()'
+  | 'the timer';
+
+const exitError = new ExitError({ command: 'worker', exitCode: 1, signal: null, durationMs: 1, stderrTail: '' });
+
+const events: Record<Event, (subject: Subject, timers: Timers) => void> = {
+  spawn: ({ child }) => child.emit('spawn'),
+  'a reply': (subject) => subject.reply(),
+  'leave()': ({ session }) => session.leave(),
+  'the hook is done': ({ doneHooks }) => doneHooks.pop()?.(),
+  'its input closes': ({ child }) => child.emit('inputclosed', 0),
+  'its output closes': ({ child }) => child.emit('outputclosed'),
+  exit: (subject) => subject.exit(),
+  error: ({ child }) => child.emit('error', exitError),
+  'end()': ({ session }) => session.end('ended', new Error('enough')),
+  'the timer': (_subject, timers) => timers.fire(),
+};
+
+/** How each state is reached. Where a reply can come, one is owed. */
+const reach: Record<SessionState, () => Promise<Subject> | Subject> = {
+  starting: () => new Subject(false),
+  preparing: () => {
+    const subject = new Subject(true);
+    subject.child.emit('spawn');
+    return subject;
+  },
+  untried: () => {
+    const subject = new Subject(false);
+    subject.child.emit('spawn');
+    subject.give();
+    return subject;
+  },
+  serving: () => {
+    const subject = new Subject(false);
+    subject.child.emit('spawn');
+    subject.give();
+    subject.reply();
+    subject.give();
+    return subject;
+  },
+  draining: async () => {
+    const subject = await reach.serving();
+    subject.session.leave();
+    return subject;
+  },
+  stopping: async () => {
+    const subject = new Subject(true);
+    subject.child.emit('spawn');
+    subject.doneHooks.pop()?.();
+    await turn();
+    subject.session.leave();
+    return subject;
+  },
+  leaving: () => {
+    const subject = new Subject(false);
+    subject.child.emit('spawn');
+    subject.session.leave();
+    return subject;
+  },
+  dying: async () => {
+    const subject = await reach.serving();
+    subject.child.emit('outputclosed');
+    return subject;
+  },
+  over: async () => {
+    const subject = await reach.serving();
+    subject.session.end('ended', new Error('enough'));
+    return subject;
+  },
+};
+
+const columns: readonly Event[] = [
+  'spawn',
+  'a reply',
+  'leave()',
+  'the hook is done',
+  'its input closes',
+  'its output closes',
+  'exit',
+  'error',
+  'end()',
+  'the timer',
+];
+
+/** A dot: the state stays. */
+const table: Record<SessionState, readonly (SessionState | '.')[]> = {
+  //          spawn      reply       leave       hook       input    output   exit     error   end     timer
+  starting: ['untried', 'over', 'leaving', '.', 'dying', 'dying', 'dying', 'over', 'over', '.'],
+  preparing: ['.', 'over', 'leaving', 'untried', 'dying', 'dying', 'dying', 'over', 'over', 'over'],
+  untried: ['.', 'serving', 'draining', '.', 'dying', 'dying', 'dying', 'over', 'over', 'over'],
+  serving: ['.', '.', 'draining', '.', 'dying', 'dying', 'dying', 'over', 'over', '.'],
+  draining: ['.', 'leaving', '.', '.', 'dying', 'dying', 'dying', 'over', 'over', '.'],
+  stopping: ['.', 'over', '.', 'leaving', 'dying', 'dying', 'dying', 'over', 'over', 'over'],
+  leaving: ['.', 'over', '.', '.', '.', '.', 'dying', 'over', 'over', 'over'],
+  dying: ['.', '.', 'draining', '.', '.', '.', '.', 'over', 'over', 'over'],
+  over: ['.', '.', '.', '.', '.', '.', '.', '.', '.', '.'],
+};
+
+describe('a session: what each event makes of each state', () => {
+  const timers = new Timers();
+
+  beforeEach(() => timers.begin());
+  afterEach(() => timers.end());
+
+  for (const [state, row] of Object.entries(table) as [SessionState, (typeof table)[SessionState]][]) {
+    for (const [index, event] of columns.entries()) {
+      const cell = row[index];
+      const after = cell === '.' ? state : cell;
+      it(`${state}, ${event}: ${cell === '.' ? 'it stays' : String(after)}`, async () => {
+        const subject = await reach[state]();
+        expect(subject.session.state, 'before').to.equal(state);
+        events[event](subject, timers);
+        // hooks are promises; and after a closed pipe the exit is waited for one turn more
+        await turn();
+        await turn();
+        expect(subject.session.state).to.equal(after);
+        expect(subject.ends.length, 'ends').to.equal(after === 'over' ? 1 : 0);
+        if (after === 'over') expect(timers.live, 'timers').to.have.length(0);
+        subject.child.destroy();
+      });
+    }
+  }
+
+  it('the table has every state and every event', () => {
+    expect(Object.keys(table).sort()).to.deep.equal(Object.keys(reach).sort());
+    for (const row of Object.values(table)) expect(row).to.have.length(columns.length);
+    expect([...columns].sort()).to.deep.equal(Object.keys(events).sort());
+  });
+
+  it('takes requests in two of them alone', async () => {
+    for (const state of Object.keys(reach) as SessionState[]) {
+      const subject = await reach[state]();
+      const { takesSends } = subject.session;
+      expect(takesSends, state).to.equal(state === 'untried' || state === 'serving');
+      subject.child.destroy();
+    }
+  });
+});
