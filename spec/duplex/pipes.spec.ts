@@ -6,7 +6,6 @@ import path from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
-import { Slab } from '../../lib/process/stdio-pipes';
 import { childrenFromNow, childrenOf, isAlive, survivors, until } from '../support/processes';
 import { askProgram, startProgram } from '../support/programs';
 import { requirePrograms, skipWithout, stressed } from '../support/stress';
@@ -249,38 +248,5 @@ describe('PortDuplex with `pipes: true`: this process is killed', () => {
       expect(await survivors(left, 5000)).to.deep.equal([]);
     }
     expect(seen).to.be.greaterThan(0);
-  });
-});
-
-describe('Slab', () => {
-  it('gives each read memory of its own, and room for twice the largest read before', () => {
-    const slab = new Slab();
-    const taken: Buffer[] = [];
-    for (const bytes of [10, 1024, 3000, 100, 40_000, 1, 65_000, 7]) {
-      const room = slab.room();
-      const chunk = slab.take(Math.min(bytes, room.length));
-      expect(chunk.buffer).to.equal(room.buffer);
-      expect(chunk.byteOffset).to.equal(room.byteOffset);
-      taken.push(chunk.fill(taken.length));
-    }
-    expect(taken.every((chunk, index) => chunk.every((byte) => byte === index))).to.be.true;
-  });
-
-  it('is 8 KiB for a child that prints little, and 64 KiB as long as it prints much', () => {
-    const slab = new Slab();
-    const sizes = new Set<number>();
-    for (let read = 0; read < 1000; read += 1) {
-      sizes.add(slab.room().buffer.byteLength);
-      slab.take(64);
-    }
-    expect([...sizes]).to.deep.equal([8192]);
-    while (slab.room().length < 8192) slab.take(64);
-    slab.take(8192);
-    expect(slab.room()).to.have.lengthOf(65_536);
-    slab.take(40_000);
-    expect(slab.room()).to.have.lengthOf(65_536);
-    slab.take(100);
-    while (slab.room().buffer.byteLength === 65_536) slab.take(100);
-    expect(slab.room()).to.have.lengthOf(8192);
   });
 });

@@ -1,0 +1,184 @@
+import { once } from 'node:events';
+import { closeSync, openSync, readdirSync, readlinkSync, writeSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
+import { expect } from 'chai';
+import { Child } from '../../lib/process/child';
+import { PipeSource, type ChildEnd, type Pipe } from '../../lib/process/pipes';
+import { KeptEnd, PipeStdio, Slab, takeStdioPipes, type StdioPipes } from '../../lib/process/stdio-pipes';
+import { childSpec, closed } from '../support/children';
+import { childrenFromNow, until } from '../support/processes';
+
+function linuxOnly(this: Mocha.Context): void {
+  if (process.platform !== 'linux') this.skip(); // there are no pipes elsewhere
+}
+
+async function pipes(...ends: ChildEnd[]): Promise<readonly Pipe[]> {
+  const helpers = childrenFromNow();
+  const taken = await new Promise<readonly Pipe[] | string>((resolve) => new PipeSource().take(ends, resolve));
+  if (typeof taken === 'string') throw new Error(taken);
+  // Until it is gone, the helper has an end to read, too.
+  expect(await until(() => helpers().length === 0)).to.be.true;
+  return taken;
+}
+
+async function stdioPipes(...others: Parameters<typeof childSpec>): Promise<StdioPipes> {
+  const taken = await new Promise<StdioPipes | string>((resolve) => takeStdioPipes(childSpec(...others), resolve));
+  if (typeof taken === 'string') throw new Error(taken);
+  return taken;
+}
+
+const ownPipes = (): string[] =>
+  readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return target.startsWith('pipe:') ? [target] : [];
+    } catch {
+      return []; // of the look itself
+    }
+  });
+
+/** Whether the pipes that are open are those, each as often; a descriptor is closed in the turn after its stream says so. */
+const areOpen = (before: readonly string[]): Promise<boolean> => until(() => ownPipes().join() === before.join());
+
+describe('Child over pipes', () => {
+  before(linuxOnly);
+
+  it('takes pipes for what is a pipe in its spec, and no others', async () => {
+    const before = ownPipes();
+    const taken = await stdioPipes('cat', [], { stdin: 'ignore', stderr: 'inherit' });
+    expect(Object.keys(taken)).to.deep.equal(['stdout']);
+    const spec = childSpec('cat', [], { stdin: 'ignore', stderr: 'inherit' });
+    const child = Child.spawn(spec, () => undefined, taken)!;
+    child.stdout!.resume();
+    await closed(child);
+    expect(await areOpen(before)).to.be.true;
+  });
+
+  it('closes the pipes for which its spec has no use by the time of the spawn', async () => {
+    const before = ownPipes();
+    const taken = await stdioPipes('true');
+    const child = Child.spawn(childSpec('true', [], { stdin: 'ignore', stdout: 'ignore' }), () => undefined, taken)!;
+    expect([child.stdin, child.stdout]).to.deep.equal([null, null]);
+    child.stderr!.resume();
+    await closed(child);
+    expect(await areOpen(before)).to.be.true;
+  });
+
+  it('is closed when the program is gone and our ends are, not before', async () => {
+    const child = Child.spawn(childSpec('sh', ['-c', 'sleep 30 & echo $!']), () => undefined, await stdioPipes('sh'))!;
+    child.stderr!.resume();
+    const descendant = once(child.stdout!, 'data').then(Number);
+    await new Promise((resolve) => child.onExit(resolve));
+    await turn();
+    expect(child.isClosed).to.be.false;
+    process.kill(await descendant);
+    await closed(child);
+    expect(child.isClosed).to.be.true;
+  });
+
+  it('has sockets where no stream can be made of a pipe, and closes all of them', async () => {
+    const before = ownPipes();
+    const taken = await stdioPipes('cat');
+    closeSync(taken.stdout!.ours);
+    const wrong = { ...taken, stdout: { ours: openSync('/dev/null', 'r'), theirs: taken.stdout!.theirs } };
+    expect(PipeStdio.over(wrong, childSpec('cat'))).to.equal(undefined);
+    expect(await areOpen(before)).to.be.true;
+  });
+
+  it('has further ends of its stdin only as long as that is open', async () => {
+    const before = ownPipes();
+    const child = Child.spawn(childSpec('cat'), () => undefined, await stdioPipes('cat'))!;
+    child.stderr!.resume();
+    const ends = child.openFurtherEnds()!;
+    writeSync(ends.theirs, 'from another');
+    closeSync(ends.theirs);
+    expect(String(await once(child.stdout!, 'data'))).to.equal('from another');
+    ends.kept.close();
+    child.stdin!.end();
+    await closed(child);
+    expect(child.openFurtherEnds()).to.equal(undefined);
+    expect(await areOpen(before)).to.be.true;
+    const overSockets = Child.spawn(childSpec('cat'), () => undefined)!;
+    expect(overSockets.openFurtherEnds()).to.equal(undefined);
+    overSockets.stdout!.resume();
+    overSockets.stderr!.resume();
+    overSockets.stdin!.end();
+    await closed(overSockets);
+  });
+});
+
+describe('KeptEnd', () => {
+  before(linuxOnly);
+
+  it('reads nothing before it is asked to, then counts all bytes and sees the end', async () => {
+    const [pipe] = await pipes('writes');
+    const kept = new KeptEnd(pipe!.ours);
+    writeSync(pipe!.theirs, 'x'.repeat(1000));
+    await turn();
+    let bytes = 0;
+    const ended = new Promise<void>((resolve) => {
+      expect(kept.readOn((more) => (bytes += more), resolve)).to.be.true;
+    });
+    expect(bytes).to.equal(0);
+    writeSync(pipe!.theirs, 'y');
+    closeSync(pipe!.theirs);
+    await ended;
+    expect(bytes).to.equal(1001);
+  });
+
+  it('gives the writer a broken pipe once it is closed, whether it has read or not; closing it again does nothing', async () => {
+    for (const hasRead of [false, true]) {
+      const [pipe] = await pipes('writes');
+      const kept = new KeptEnd(pipe!.ours);
+      if (hasRead)
+        kept.readOn(
+          () => undefined,
+          () => undefined,
+        );
+      kept.close();
+      kept.close();
+      expect(
+        kept.readOn(
+          () => undefined,
+          () => undefined,
+        ),
+      ).to.be.false;
+      await turn();
+      expect(() => writeSync(pipe!.theirs, 'x')).to.throw('EPIPE');
+      closeSync(pipe!.theirs);
+    }
+  });
+});
+
+describe('Slab', () => {
+  it('gives each read memory of its own, and room for twice the largest read before', () => {
+    const slab = new Slab();
+    const taken: Buffer[] = [];
+    for (const bytes of [10, 1024, 3000, 100, 40_000, 1, 65_000, 7]) {
+      const room = slab.room();
+      const chunk = slab.take(Math.min(bytes, room.length));
+      expect(chunk.buffer).to.equal(room.buffer);
+      expect(chunk.byteOffset).to.equal(room.byteOffset);
+      taken.push(chunk.fill(taken.length));
+    }
+    expect(taken.every((chunk, index) => chunk.every((byte) => byte === index))).to.be.true;
+  });
+
+  it('is 8 KiB for a child that prints little, and 64 KiB as long as it prints much', () => {
+    const slab = new Slab();
+    const sizes = new Set<number>();
+    for (let read = 0; read < 1000; read += 1) {
+      sizes.add(slab.room().buffer.byteLength);
+      slab.take(64);
+    }
+    expect([...sizes]).to.deep.equal([8192]);
+    while (slab.room().length < 8192) slab.take(64);
+    slab.take(8192);
+    expect(slab.room()).to.have.lengthOf(65_536);
+    slab.take(40_000);
+    expect(slab.room()).to.have.lengthOf(65_536);
+    slab.take(100);
+    while (slab.room().buffer.byteLength === 65_536) slab.take(100);
+    expect(slab.room()).to.have.lengthOf(8192);
+  });
+});
