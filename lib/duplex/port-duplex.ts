@@ -16,7 +16,7 @@ import type { PortDuplexOptions, PortDuplexSettings } from './port-duplex-option
 import { PortIterator } from './port-iterator';
 import { PipedStreams } from './redirect/piped-streams';
 import { wire, type Wiring } from './redirect/redirection';
-import { WriteCallbacks } from './write-callbacks';
+import { destroyedError, WriteCallbacks } from './write-callbacks';
 
 /** The events of a PortDuplex beside those of every Duplex, with the arguments of their listeners. */
 export interface PortDuplexEvents {
@@ -391,10 +391,4 @@ export class PortDuplex extends TypedDuplex {
 function asBytes(chunk: unknown): unknown {
   if (typeof chunk === 'string' || chunk instanceof Uint8Array || !ArrayBuffer.isView(chunk)) return chunk;
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-}
-
-/** For callbacks of a port that was destroyed without an error; Node's own code for it. */
-function destroyedError(): Error {
-  const sentence = 'the port was destroyed before its program had taken what was written';
-  return Object.assign(new Error(sentence), { code: 'ERR_STREAM_DESTROYED' });
 }

@@ -36,3 +36,9 @@ export class WriteCallbacks {
     for (const once of [...this.#pending]) once(error);
   }
 }
+
+/** For callbacks of a port that was destroyed without an error; Node's own code for it. */
+export function destroyedError(): Error {
+  const sentence = 'the port was destroyed before its program had taken what was written';
+  return Object.assign(new Error(sentence), { code: 'ERR_STREAM_DESTROYED' });
+}
