@@ -1,6 +1,7 @@
 /** `rexport serve`: serveQueue as a command, for hosts without a line of code. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { PortPool, type PortPoolOptions } from '../lib/index';
 import type { QueueStatistics, ServeQueueOptions } from '../lib/jetstream';
@@ -152,16 +153,18 @@ function parse(all: readonly string[]): Order | undefined {
   if (!(reportMs > 0 && reportMs < 2 ** 31)) {
     throw new Error(`expected --report to be a number of seconds above 0, got ${values.report}`);
   }
+  const size = number('size', values.size) ?? availableParallelism();
+  const maxInFlight = number('max-in-flight', values['max-in-flight']) ?? 1;
   return {
     queue,
     servers: values.nats.split(','),
     credsFile: values.creds,
     command,
     args,
-    pool: { size: number('size', values.size), maxInFlight: number('max-in-flight', values['max-in-flight']), packet },
+    pool: { size, maxInFlight, packet },
     serve: {
       timeoutMs: number('timeout', values.timeout),
-      capacity: number('capacity', values.capacity),
+      capacity: number('capacity', values.capacity) ?? size * maxInFlight + 1,
       ackWaitMs: number('ack-wait', values['ack-wait']),
       maxDeliver: number('max-deliver', values['max-deliver']),
       retryDelayMs: number('retry-delay', values['retry-delay']),
