@@ -6,7 +6,7 @@ import type { FrameFormat } from '../lib/index';
 import { check, type Row } from './check';
 import { type Exchange, NotStartedError, type Program } from './conversation';
 import { heading, lines, summary } from './report';
-import { lengthPrefixed, type Wire } from './wire';
+import { headerFramed, lengthPrefixed, lineFramed, type Wire } from './wire';
 
 export const USAGE = `usage: rexport check [options] -- command [args]
 
@@ -17,6 +17,8 @@ pairs of --request and --expect are given.
   --prefix 1|2|3|4|8|varint  bytes of a length that is not Erlang's, instead of --packet
   --endian big|little        the byte order of a --prefix (big)
   --length-includes-prefix   the length of a --prefix counts its own bytes too
+  --framing lines            each message is a line, instead of a length and a message
+  --framing content-length   each message has a Content-Length header, as with language servers
   --request TEXT             a request, as text, or as bytes: hex:00ff10; may be repeated
   --expect TEXT              the reply to the request at the same place; with none at all any reply will do
   --timeout MS               the longest silence that is waited for (5000)
@@ -34,6 +36,7 @@ const OPTIONS = {
   prefix: { type: 'string' },
   endian: { type: 'string' },
   'length-includes-prefix': { type: 'boolean' },
+  framing: { type: 'string' },
   request: { type: 'string', multiple: true },
   expect: { type: 'string', multiple: true },
   timeout: { type: 'string' },
@@ -84,8 +87,8 @@ export async function main(args: readonly string[], { out, err }: Console): Prom
 }
 
 function asJson({ command, wire }: Program, conforms: boolean, rows: readonly Row[]): string {
-  const { packet, prefix } = wire.format;
-  const width = prefix === undefined ? { packet: packet ?? 4 } : {};
+  const { packet } = wire.format ?? {};
+  const width = packet === undefined ? {} : { packet };
   return JSON.stringify({ command, framing: wire.name, ...width, conforms, cases: rows }, undefined, 2);
 }
 
@@ -109,7 +112,7 @@ function parse(args: readonly string[]): Order | string {
   const wire = wireOf(values);
   return {
     program: { command, args: rest, wire, timeoutMs },
-    pairs: pairsOf(values.request, values.expect, wire.mostBytes),
+    pairs: pairsOf(values.request, values.expect, wire),
     isJson: values.json === true,
   };
 }
@@ -154,6 +157,14 @@ function version(): string {
 function wireOf(values: Values): Wire {
   const { packet, prefix, endian } = values;
   const includes = values['length-includes-prefix'];
+  if (values.framing !== undefined) {
+    const kind = among('framing', values.framing, ['lines', 'content-length'] as const);
+    const beside = (['packet', 'prefix', 'endian', 'length-includes-prefix'] as const).find(
+      (name) => values[name] !== undefined,
+    );
+    if (beside !== undefined) throw new UsageError(`expected --framing without --${beside}, got both`);
+    return kind === 'lines' ? lineFramed() : headerFramed();
+  }
   if (packet !== undefined && prefix !== undefined) throw new UsageError('expected --packet or --prefix, got both');
   if ((endian !== undefined || includes === true) && (prefix === undefined || prefix === 'varint')) {
     const name = endian === undefined ? '--length-includes-prefix' : '--endian';
@@ -183,7 +194,7 @@ function among<T extends string>(name: string, value: string, allowed: readonly 
 function pairsOf(
   requests: readonly string[] = [],
   replies: readonly string[] = [],
-  mostBytes: number,
+  wire: Wire,
 ): readonly Exchange[] | undefined {
   if (replies.length > 0 && replies.length !== requests.length) {
     throw new UsageError(`expected as many --expect as --request, got ${replies.length} and ${requests.length}`);
@@ -192,18 +203,19 @@ function pairsOf(
   return requests.map((request, n) => {
     const reply = replies[n];
     return {
-      request: bytesOf(request, mostBytes),
-      expected: reply === undefined ? undefined : bytesOf(reply, mostBytes),
+      request: bytesOf(request, wire),
+      expected: reply === undefined ? undefined : bytesOf(reply, wire),
     };
   });
 }
 
-function bytesOf(text: string, mostBytes: number): Buffer {
+function bytesOf(text: string, { isLines, mostBytes }: Wire): Buffer {
   const hex = /^hex:(.*)$/s.exec(text)?.[1];
   if (hex !== undefined && !/^([\da-f]{2})*$/i.test(hex)) {
     throw new UsageError(`expected pairs of hexadecimal digits behind hex:, got ${hex}`);
   }
   const bytes = hex === undefined ? Buffer.from(text) : Buffer.from(hex, 'hex');
+  if (isLines && bytes.includes('\n')) throw new UsageError('expected a line without a newline in it, got one with it');
   if (bytes.length <= mostBytes) return bytes;
   throw new UsageError(`expected messages of at most ${mostBytes} bytes, got one of ${bytes.length}`);
 }

@@ -103,7 +103,8 @@ export class Conversation {
 
   /** Those behind the last whole frame. */
   get rest(): Buffer {
-    return this.bytes.subarray(this.#repliesEnd);
+    const { bytes } = this;
+    return bytes.subarray(this.#wire.endOf?.(bytes) ?? this.#repliesEnd);
   }
 
   get pid(): number | undefined {

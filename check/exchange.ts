@@ -2,16 +2,24 @@
 import type { Conversation, Exchange, Program } from './conversation';
 import { count, finding, type Diagnosis, type Finding, shownBytes } from './findings';
 import { read } from './reading';
+import type { Wire } from './wire';
+
+/** The bytes that a line has for certain. */
+const FIRST_PRINTABLE = 33;
+const PRINTABLES = 94;
 
 export function echo(message: Buffer | string): Exchange {
   const request = Buffer.from(message);
   return { request, expected: request };
 }
 
-/** A message of so many bytes, all values in it, that tells where its bytes belong. */
-export function patterned(bytes: number): Buffer {
+/** A message of so many bytes, all values in it that it may have, that tells where its bytes belong. */
+export function patterned(bytes: number, { isLines }: Pick<Wire, 'isLines'>): Buffer {
   const message = Buffer.allocUnsafe(bytes);
-  for (let at = 0; at < bytes; at++) message[at] = at + (at >>> 8) + (at >>> 16);
+  for (let at = 0; at < bytes; at++) {
+    const value = at + (at >>> 8) + (at >>> 16);
+    message[at] = isLines ? FIRST_PRINTABLE + (value % PRINTABLES) : value;
+  }
   return message;
 }
 
@@ -47,13 +55,14 @@ export function judge(
     ...(bytes.length > 0 || run.status === undefined ? [shownBytes(bytes)] : []),
     ...ending(run),
   ].join(', then ');
-  if (isAllRight) return finding(isTextual(bytes) ? 'print-on-stdout' : 'extra-reply', sent, came);
+  const isPrint = !wire.isLines && isTextual(bytes);
+  if (isAllRight) return finding(isPrint ? 'print-on-stdout' : 'extra-reply', sent, came);
   const isOutOfOrder = isPermutation(replies, exchanges);
   const expected = exchanges[wrong]?.expected;
   const told = isOutOfOrder
     ? 'out-of-order'
     : expected === undefined
-      ? isTextual(bytes)
+      ? isPrint
         ? 'print-on-stdout'
         : undefined
       : read(bytes, expected, wire);

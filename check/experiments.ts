@@ -1,4 +1,5 @@
 /** Why a program does not answer: each guess is tried on a fresh run of it, all at the same time. */
+import type { FrameFormat } from '../lib/index';
 import { Conversation, type Exchange, type Program, timingOf } from './conversation';
 import { count, type Diagnosis, shownBytes } from './findings';
 import { formatOf, type Length, lengthOf, lengthPrefixed } from './wire';
@@ -16,7 +17,10 @@ const MOST_EXTRA_BYTES = 8;
 
 /** @returns the first that explains it, in the order of their certainty */
 export async function whySilent(program: Program, exchange: Exchange): Promise<Discovery | undefined> {
-  const experiments = [unasked, ...inOtherLengths(program), withMoreBytes, asLine, atTheEnd];
+  const experiments =
+    program.wire.format === undefined
+      ? [unasked, withLength, ...(program.wire.isLines ? [] : [asLine]), atTheEnd]
+      : [unasked, ...inOtherLengths(program.wire.format), withMoreBytes, asLine, atTheEnd];
   const found = await Promise.all(experiments.map((experiment) => experiment(brief(program), exchange)));
   return found.find((discovery) => discovery !== undefined);
 }
@@ -46,8 +50,8 @@ async function unasked(program: Program): Promise<Discovery | undefined> {
 }
 
 /** The likeliest mistakes first. */
-function inOtherLengths({ wire }: Program): Experiment[] {
-  const length = lengthOf(wire.format);
+function inOtherLengths(format: FrameFormat): Experiment[] {
+  const length = lengthOf(format);
   const { prefix, endian, lengthIncludesPrefix } = length;
   const otherEndian = endian === 'big' ? 'little' : 'big';
   const others = ([1, 2, 4, 'varint'] as const).filter((width) => width !== prefix);
@@ -80,6 +84,9 @@ function inOtherLengths({ wire }: Program): Experiment[] {
         ]),
   ];
 }
+
+/** The framing that is not asked for with --framing. */
+const withLength = inLength(lengthOf({}), 'length-prefixed', 'a length of 4 bytes');
 
 function inLength(length: Length, diagnosis: Diagnosis, what: string): Experiment {
   return async (program, exchange) => {

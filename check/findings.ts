@@ -16,11 +16,11 @@ const ADVICE = {
   },
   'short-read': {
     means: 'the program takes what one read gives for all that it asked for; a pipe gives what it has',
-    fix: 'read in a loop until all bytes are there: 4 of the header, then as many as it says',
+    fix: 'read in a loop until all bytes are there: 4 of the header, then as many as it says; of a line, until the newline',
   },
   'one-read-one-message': {
     means: 'the program takes what one read gives for one message; a pipe delivers several together',
-    fix: 'read as many bytes as the length says, and leave the rest for the next read',
+    fix: 'read as many bytes as the length says, or up to the newline of a line, and leave the rest for the next read',
   },
   'little-endian': {
     means: 'the program has the bytes of the length the wrong way round: little-endian, as the machine is',
@@ -69,7 +69,15 @@ const ADVICE = {
   },
   'line-based': {
     means: 'the program reads lines, not frames',
-    fix: 'read 4 bytes of length, then as many bytes as it says',
+    fix: 'say --framing lines; or read 4 bytes of length, then as many bytes as it says',
+  },
+  'length-prefixed': {
+    means: 'the program speaks length prefixes',
+    fix: 'leave out --framing, or change the program',
+  },
+  'no-newline': {
+    means: 'the program answers without a newline at the end',
+    fix: 'end each reply with one newline, and flush',
   },
   'text-mode': {
     means: 'the program treats the bytes as text: it decodes them, or translates newlines',

@@ -29,6 +29,11 @@ export function read(bytes: Buffer, expected: Buffer, wire: Wire): Diagnosis | u
   const begins = (frame: Buffer | undefined): boolean => frame !== undefined && startsWith(bytes, frame);
   const right = wire.frame(expected);
   if (begins(right)) return 'extra-reply';
+  if (wire.format === undefined) {
+    if (begins(framed(expected, lengthOf({})))) return 'length-prefixed';
+    if (startsWith(bytes, expected)) return wire.isLines && bytes.equals(expected) ? 'no-newline' : 'no-prefix';
+    return readMessage(bytes, expected, wire);
+  }
   const length = lengthOf(wire.format);
   const { prefix, endian, lengthIncludesPrefix } = length;
   if (typeof prefix === 'number' && prefix > 1) {
@@ -58,7 +63,9 @@ export function read(bytes: Buffer, expected: Buffer, wire: Wire): Diagnosis | u
 }
 
 function readMessage(bytes: Buffer, expected: Buffer, wire: Wire): Diagnosis | undefined {
-  if (bytes.length >= 3 && isText(bytes.subarray(0, Math.max(wire.lengthBytes ?? 0, 3)))) return 'print-on-stdout';
+  const begin = bytes.subarray(0, Math.max(wire.lengthBytes ?? 0, 3));
+  // All that lines and header blocks begin with is text.
+  if (wire.format !== undefined && begin.length >= 3 && isText(begin)) return 'print-on-stdout';
   const message = firstMessage(bytes, wire);
   if (message === undefined) return isGarbledText(bytes, expected, wire) ? 'text-mode' : undefined;
   if (message.length > 0 && message.length < expected.length && startsWith(expected, message)) return 'short-read';

@@ -131,6 +131,44 @@ describe('the command rexport check', () => {
     }
   });
 
+  it('checks programs that speak lines, or Content-Length', async () => {
+    const crlf = ['perl', '-pe', 'BEGIN { $| = 1 } s/\\n/\\r\\n/'];
+    for (const line of [['cat'], crlf]) {
+      const { code, out } = await run('check', '--framing', 'lines', '--', ...line);
+      expect(code, out).to.equal(0);
+      expect(out)
+        .to.match(/^rexport check, lines: /)
+        .and.to.match(/^left out +every byte +a line has no newline$/m);
+      expect(out).to.match(/^conforms: 11 of 11 cases$/m);
+    }
+    const pairs = ['--request', '{"a":1}', '--expect', '1'];
+    const upper = ['perl', '-e', '$| = 1; while (<STDIN>) { print /(\\d+)/, "\\n" }'];
+    expect((await run('check', '--framing', 'lines', ...pairs, '--', ...upper)).code).to.equal(0);
+    const blocks = await run('check', '--framing', 'content-length', '--', 'cat');
+    expect(blocks.code, blocks.out).to.equal(0);
+    expect(blocks.out).to.match(/^rexport check, Content-Length: cat$/m);
+  });
+
+  const wrongLines: [title: string, program: string, diagnosis: string][] = [
+    ['does not flush', 'print while <STDIN>', 'no-flush'],
+    ['prints before the reply', '$| = 1; while (<STDIN>) { print "got it\\n", $_ }', 'stray-frame'],
+    ['speaks first', '$| = 1; print "ready\\n"; print while <STDIN>', 'speaks-first'],
+    ['leaves out the newline', '$| = 1; while (<STDIN>) { chomp; print }', 'no-newline'],
+    [
+      'speaks length prefixes',
+      '$| = 1; while (read STDIN, my $h, 4) { read STDIN, my $m, unpack "N", $h; print $h, $m }',
+      'length-prefixed',
+    ],
+  ];
+  for (const [title, program, diagnosis] of wrongLines) {
+    it(`says of a program of lines that ${title}: ${diagnosis}`, async () => {
+      const args = ['check', '--framing', 'lines', '--timeout', '1000', '--', 'perl', '-e', program];
+      const { code, out } = await run(...args);
+      expect(code).to.equal(1);
+      expect(out).to.match(new RegExp(`^failed +one message +${diagnosis}$`, 'm'));
+    });
+  }
+
   it('gives its version', async () => {
     expect(await run('--version')).to.deep.equal({ code: 0, out: manifest.version, err: '' });
   });
@@ -145,6 +183,12 @@ describe('the command rexport check', () => {
       "expected `--` in front of the command: rexport check --packet 2 -- python3 -u 'my worker.py' --fast",
     ],
     [['check', '--packet', '4', '--prefix', '4', '--', 'cat'], 'expected --packet or --prefix, got both'],
+    [['check', '--framing', 'lines', '--packet', '2', '--', 'cat'], 'expected --framing without --packet, got both'],
+    [['check', '--framing', 'words', '--', 'cat'], 'expected --framing to be lines or content-length, got words'],
+    [
+      ['check', '--framing', 'lines', '--request', 'a\nb', '--', 'cat'],
+      'expected a line without a newline in it, got one with it',
+    ],
     [['check', '--prefix', '5', '--', 'cat'], 'expected --prefix to be 1, 2, 3, 4, 8 or varint, got 5'],
     [
       ['check', '--prefix', '4', '--endian', 'middle', '--', 'cat'],
