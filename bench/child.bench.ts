@@ -18,7 +18,7 @@ function loading(file: string): Contender {
     };
 }
 
-/** So many messages of 64 bytes, 64 in flight, to a child that echoes them. */
+/** This many messages of 64 bytes, 64 in flight, to a child that echoes them. */
 function echoing(...args: string[]): Contender {
   return ({ size }) => {
     const port = new Port(process.execPath, args, { maxInFlight: 64 });

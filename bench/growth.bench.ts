@@ -6,7 +6,7 @@ import { FrameParser, Port, PortPool, encodeFrame } from '../lib';
 import type { Bench, Contender, Question } from './harness';
 
 const STEPS = [1, 10, 100] as const;
-/** The least of so many runs: what disturbs makes them only longer. */
+/** The least of this many runs: what disturbs makes them only longer. */
 const REPEATS = 3;
 
 /** How long the work of that size takes, in milliseconds, without what has to be there before it. */
@@ -40,7 +40,7 @@ function all(count: number, one: (index: number) => Promise<unknown>): Promise<u
   return Promise.all(Array.from({ length: count }, (_, index) => one(index)));
 }
 
-/** All at once, so many of them with the child. */
+/** All at once, this many of them with the child. */
 const requests =
   (maxInFlight: (size: number) => number): Measure =>
   async (size) => {
@@ -86,7 +86,7 @@ const rows: Measure = async (size) => {
   });
 };
 
-/** One message of so many KiB, which comes in chunks of 64 KiB. */
+/** One message of this many KiB, which comes in chunks of 64 KiB. */
 const longMessage: Measure = (size) => {
   const frame = encodeFrame(Buffer.alloc(size * 1024));
   const parser = new FrameParser();

@@ -62,7 +62,7 @@ export type Bench = Readonly<Record<string, Question>>;
 export interface Choice {
   readonly rounds?: number | undefined;
   readonly size?: number | undefined;
-  /** Besides the subject. Default: all. */
+  /** The subject always runs. Default: all others too. */
   readonly against?: readonly string[] | undefined;
 }
 
@@ -191,7 +191,7 @@ async function enter({ name, work, isPinned }: Order, contender: string): Promis
   };
 }
 
-/** The other half, in the process of its own: says first that it is warm, then a measure whenever it is told to run. */
+/** The other half, in the process of its own: says first that it is warm, then a measure whenever it is asked to run. */
 export async function serve(question: Question, contender: string, work: Work): Promise<void> {
   const tell = (message: unknown): void => void process.send?.(message);
   const run = await question.contenders[contender]?.(work);

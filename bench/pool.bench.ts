@@ -8,7 +8,7 @@ import { encodeFrame, FrameParser, Port, PortPool, type PortPoolOptions } from '
 import { hash, ROUNDS } from './hash';
 import type { Bench, Contender, Work } from './harness';
 
-/** As messages say: sleeps so many milliseconds, then echoes. */
+/** As messages say: sleeps that many milliseconds, then echoes. */
 const SLEEPER = `
   binmode $_ for *STDIN, *STDOUT;
   $| = 1;
@@ -50,7 +50,7 @@ function port(program: Program, message: string | Buffer, options: PortPoolOptio
   };
 }
 
-/** All there is to do for so many copies of the program at once, each with all of its messages before it from the start. */
+/** All there is to do for this many copies of the program at once, each with all of its messages before it from the start. */
 function bareCopies(copies: number, [command, args]: Program, message: string): Contender {
   return async ({ size }) => {
     const share = Math.ceil(size / copies);

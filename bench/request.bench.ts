@@ -13,7 +13,7 @@ import type { Bench, Contender, Question, Run, Work } from './harness';
 
 const MESSAGE = Buffer.alloc(64, 'x');
 
-/** `size` requests, so many of them in flight; `each` is called around each of them. */
+/** `size` requests, this many of them in flight; `each` is called around each of them. */
 async function request(port: Port, { size }: Work, inFlight: number, times?: number[]): Promise<void> {
   let left = size;
   const one = async (): Promise<void> => {

@@ -1,4 +1,4 @@
-/** What a port costs besides the bytes: one short-lived program after another. */
+/** What a port costs apart from the bytes: one short-lived program after another. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { PortDuplex } from '../lib';

@@ -40,7 +40,7 @@ export interface Exchange {
 export class NotStartedError extends Error {}
 
 const STEP_MS = 50;
-/** A program that is never silent is waited for so many times the longest silence. */
+/** A program that is never silent is waited for this many times the longest silence. */
 const MOST_SILENCES = 4;
 const MIB = 1024 * 1024;
 /** What a program may send on top of what it should. */
@@ -132,7 +132,7 @@ export class Conversation {
     this.#port.end();
   }
 
-  /** Waits for so many replies in all; no longer when no more can come, or nothing has moved for so long. */
+  /** Waits for this many replies in all; no longer when no more can come, or nothing has moved for the longest silence. */
   async awaitReplies(count: number, silenceMs?: number): Promise<boolean> {
     await this.#await(() => this.replies.length >= count || this.#isUnreadable, silenceMs);
     return this.replies.length >= count;
@@ -181,7 +181,7 @@ export class Conversation {
     if (this.#notStarted !== undefined) throw new NotStartedError(this.#notStarted.message);
   }
 
-  /** Waits so long, or until something has come. */
+  /** Waits for this time, or until something has come. */
   async #step(stepMs: number): Promise<void> {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, stepMs);

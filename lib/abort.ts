@@ -5,7 +5,7 @@ const raisedTo = new WeakMap<AbortSignal, number>();
 
 /**
  * Calls back once when the signal fires. Node warns of a leak at eleven listeners on one signal, though a signal that
- * many share is none: its limit is raised by one for as long as we listen. A polyfilled signal, which has no such limit,
+ * many share is none: its limit is raised by one while we listen. A polyfilled signal, which has no such limit,
  * will do.
  * @returns what takes the listener off again
  */

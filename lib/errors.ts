@@ -26,7 +26,7 @@ export class RexPortError extends Error {
   }
 }
 
-/** A name as it reads in a sentence: it may be as long as the caller likes. */
+/** A name as it reads in a sentence: the caller may make it any length. */
 export function shortened(command: string): string {
   if (command.length <= COMMAND_IN_MESSAGE_CHARACTERS) return command;
   return `${command.slice(0, COMMAND_IN_MESSAGE_CHARACTERS)}...`;
@@ -116,7 +116,7 @@ export class ExitError extends RexPortError {
     this.#reason = reason;
   }
 
-  /** @internal The same end, as it is told to a request that stood behind others. */
+  /** @internal The same end, as a request sees it that stood behind others. */
   asSeenFrom(behind: number): ExitError {
     const { command, exitCode, signal, durationMs, cause } = this;
     const [reason, stderrTail] = [this.#reason, this.#stderrTail];

@@ -34,7 +34,7 @@ describe('README and docs', () => {
   let watchedRun: Run | undefined;
 
   before('type-check and run every block', async function () {
-    this.timeout(180_000);
+    this.timeout(600_000);
     project = new PagesProject(runnable);
     runs = await project.run(runnable);
     const first = programs.slice(0, 1);
@@ -105,9 +105,15 @@ describe('README and docs', () => {
   it('name every option of a Port and of a PortPool', () => {
     const optionNames = (file: string): string[] =>
       tablesOf(page(file)).flatMap(({ columns, rows }) =>
-        columns[0] === 'Option' ? rows.map(([name = '']) => name.replaceAll('`', '')) : [],
+        ['Option', 'Name'].includes(columns[0]!) ? rows.map(([name = '']) => name.replaceAll('`', '')) : [],
       );
-    const named = ['docs/streams.md', 'docs/messages.md', 'docs/port.md', 'docs/monitor.md'].flatMap(optionNames);
+    const named = [
+      'docs/streams.md',
+      'docs/messages.md',
+      'docs/port.md',
+      'docs/monitor.md',
+      'docs/protocols.md',
+    ].flatMap(optionNames);
     const port = optionsOf(() => new rexport.Port('true', { 'no option': 1 } as object));
     const pool = optionsOf(() => new rexport.PortPool('true', { 'no option': 1 } as object));
     expect(named).to.include.members(port);

@@ -133,7 +133,7 @@ describe('ExitError', () => {
     expect(said('z'.repeat(2000) + '\n')).to.equal('z'.repeat(2000));
   });
 
-  it('keeps what went wrong besides as its cause', () => {
+  it('keeps what else went wrong as its cause', () => {
     const cause = new InputClosedError({ command: 'gzip', bytesDropped: 10 });
     expect(new ExitError({ ...failed, cause }).cause).to.equal(cause);
   });

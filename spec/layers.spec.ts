@@ -14,7 +14,7 @@ const peersDoor = path.join('jetstream', 'peers.ts');
 /** Lines of code; comments and empty lines are not counted. */
 const maxLines = 450;
 
-// A room is a folder of lib, or a file that lies in lib itself. What a room may see besides its own files:
+// A room is a folder of lib, or a file that lies in lib itself. What a room may see other than its own files:
 const leaves = [
   'abort',
   'batch-sender',

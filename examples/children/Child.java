@@ -23,7 +23,7 @@ class Child {
       byte[] reply = answer(message);
       out.writeInt(reply.length);
       out.write(reply);
-      out.flush(); // or the host waits for ever
+      out.flush(); // or the host waits forever
     }
   }
 }

@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
     unsigned char prefix[4] = {length >> 24, length >> 16, length >> 8, length};
     fwrite(prefix, 1, 4, frames);
     fwrite(reply, 1, length, frames);
-    if (fflush(frames) != 0) return 0; /* without the flush the host waits for ever; a failure says that it has gone */
+    if (fflush(frames) != 0) return 0; /* without the flush the host waits forever; a failure says that it has gone */
   }
   free(message);
   return 0;

@@ -6,7 +6,7 @@ use warnings;
 open my $frames, '>&', \*STDOUT or die "cannot keep stdout: $!";
 open STDOUT, '>&', \*STDERR or die "cannot turn prints away: $!";
 binmode $_ for *STDIN, $frames;    # bytes, not text
-$frames->autoflush(1);             # or the host waits for ever
+$frames->autoflush(1);             # or the host waits forever
 
 sub answer {
     my ($message) = @_;

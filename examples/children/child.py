@@ -21,4 +21,4 @@ while header := frames_in.read(4):  # a buffered read waits for all 4 bytes; b""
         sys.exit("the input ended inside a frame")
     reply = answer(message)
     frames_out.write(len(reply).to_bytes(4, "big") + reply)
-    frames_out.flush()  # or the host waits for ever
+    frames_out.flush()  # or the host waits forever

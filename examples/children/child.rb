@@ -4,7 +4,7 @@
 frames = $stdout.dup
 $stdout.reopen($stderr)
 [$stdin, frames].each(&:binmode) # bytes, not text
-frames.sync = true # or the host waits for ever
+frames.sync = true # or the host waits forever
 
 def answer(message)
   message # your work goes here

@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
         let reply = answer(message);
         output.write_all(&(reply.len() as u32).to_be_bytes())?;
         output.write_all(&reply)?;
-        output.flush()?; // or the host waits for ever
+        output.flush()?; // or the host waits forever
     }
     Ok(())
 }

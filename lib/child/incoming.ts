@@ -63,7 +63,7 @@ export class Incoming {
     }
   }
 
-  /** Reads on while messages wait, up to so many chunks: an end of the input behind them is then seen. */
+  /** Reads on while messages wait, up to this many chunks: an end of the input behind them is then seen. */
   readAhead(chunks: number): void {
     this.#maxChunks = chunks;
     if (this.#chunks.length < chunks) this.#input.resume();

@@ -113,7 +113,7 @@ export function watchParent(server: PortServer): NodeJS.Timeout {
 
 /**
  * Ends this process a while after its last reply, with the exit code that it has, where it has not ended by itself. A
- * host that waits for the end would wait for as long as a timer, a socket or a server keeps this process.
+ * host that waits for the end would wait while a timer, a socket or a server keeps this process.
  */
 export function leaveAfter(graceMs: number): void {
   setTimeout(() => {

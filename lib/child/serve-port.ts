@@ -42,7 +42,7 @@ export interface ServePortOptions extends FrameFormat {
   readonly signal?: AbortSignal | undefined;
   /**
    * How many milliseconds this process may stay after its input has ended and the last reply is sent; then it is ended,
-   * whatever keeps it (a timer, a socket, a server). Infinity: as long as something keeps it. Not together with streams
+   * whatever keeps it (a timer, a socket, a server). Infinity: while something keeps it. Not together with streams
    * of your own. Default 5000.
    */
   readonly exitGraceMs?: number | undefined;

@@ -99,12 +99,12 @@ export class ChildInput {
     if (state.name !== 'open' && state.name !== 'shared') return;
     this.#state = { name: 'ended' };
     if (state.name === 'open') state.stdin.end();
-    // Not `end`, which would also cut off whoever else holds it.
+    // Not `end`, which would also cut off another process that holds it.
     else state.pipe.destroy();
   }
 
   /**
-   * The port is destroyed: whoever waits for a write is told so. The child is not: it would take the end of its input for
+   * The port is destroyed: each write that waits is told so. The child is not: it would take the end of its input for
    * the end of all of it.
    */
   cut(error: Error): void {

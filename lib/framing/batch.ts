@@ -2,7 +2,7 @@
 const SMALL_SLAB_BYTES = 8 * 1024;
 /**
  * A slab for a flood: all that an encoder takes before it says stop, 128 KiB and one message, so that a batch is one chunk
- * and, as it is more than a port takes before it says stop, one turn of whoever sends it.
+ * and, as it is more than a port takes before it says stop, one turn of its sender.
  */
 const SLAB_BYTES = 144 * 1024;
 

@@ -9,7 +9,7 @@ import { FixedReader, type LengthReader, MAX_VARINT_BYTES, VarintReader, type We
 /** How messages are framed: a length prefix, then the message. Without options it is Erlang's `{packet, 4}`. */
 export interface FrameFormat {
   /**
-   * Erlang's formats: an unsigned big-endian prefix of so many bytes that counts the message alone. Default 4.
+   * Erlang's formats: an unsigned big-endian prefix of this many bytes that counts the message alone. Default 4.
    * Source: https://www.erlang.org/doc/apps/erts/erlang.html#open_port/2
    */
   readonly packet?: 1 | 2 | 4 | undefined;
@@ -36,7 +36,7 @@ export const FRAME_FORMAT_KEYS = [
 
 const DEFAULT_MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
-/** One format, its options checked. Holds no state, so many writers and readers may share it. */
+/** One format, its options checked. Holds no state, so any number of writers and readers may share it. */
 export interface LengthPrefix {
   /** What it is called in a sentence. */
   readonly name: string;

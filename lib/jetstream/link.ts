@@ -14,7 +14,7 @@ export interface LinkListener {
 const API_TIMEOUT_MS = 5000;
 const SHORTEST_MAX_PAYLOAD_BYTES = 1024 * 1024;
 
-/** A connection that belongs to the caller, watched for as long as we use it. */
+/** A connection that belongs to the caller, watched while we use it. */
 export class Link {
   readonly connection: NatsConnection;
   readonly #listeners = new Set<LinkListener>();

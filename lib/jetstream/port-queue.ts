@@ -27,7 +27,7 @@ export interface PortQueueOptions<Request, Reply> extends QueueStreamOptions {
 export interface QueueRequestOptions {
   /** Rejects the request with an AbortError. The row may be worked on all the same. */
   readonly signal?: AbortSignal | undefined;
-  /** Rejects it with a TimeoutError so many milliseconds after the call. Default: none, it waits for workers. */
+  /** Rejects it with a TimeoutError this many milliseconds after the call. Default: none, it waits for workers. */
   readonly timeoutMs?: number | undefined;
 }
 

@@ -35,7 +35,7 @@ export interface PullOwner {
 
 const EXPIRES_MS = 30_000;
 const HEARTBEAT_MS = 1000;
-/** So long without a word, while messages are asked for, means that the server has forgotten us. */
+/** This long without a word, while messages are asked for, means that the server has forgotten us. */
 const SILENCE_MS = 3500;
 const LOOK_EVERY_MS = 500;
 
@@ -85,7 +85,7 @@ export class Pull implements LinkListener {
     if (order !== undefined) this.#link.send(this.#next, order.payload, { reply: order.reply });
   }
 
-  /** The same for whoever sends it, with an acknowledgement. @returns undefined where nothing can be asked for */
+  /** The same for its sender, with an acknowledgement. @returns undefined where nothing can be asked for */
   order(messages: number): Order | undefined {
     if (this.#state !== 'open' || this.#link.state !== 'up') return undefined;
     if (this.#outstanding === 0) this.#heardAt = performance.now();

@@ -3,7 +3,7 @@ import { boolean, integer, oneOf, shown } from '../options';
 import type { Link } from './link';
 import { JetStreamApiError, nanos, type ConsumerInfo } from './peers';
 
-/** Of the two streams, for whoever makes them: a stream that exists stays as it is. */
+/** Of the two streams, for the side that makes them: a stream that exists stays as it is. */
 export interface QueueStreamOptions {
   /** Where the server keeps the rows and the replies. Default `'file'`. */
   readonly storage?: 'file' | 'memory' | undefined;

@@ -27,7 +27,7 @@ export function judge(error: unknown, poolState: string | undefined): Verdict {
   return code === QUEUE_FULL ? 'again' : 'retry';
 }
 
-/** As it is told to the producer. */
+/** As the producer learns it. */
 export function codeOf(error: unknown): string {
   const { code } = (error ?? {}) as { code?: unknown };
   return typeof code === 'string' ? code : 'ERR_REXPORT_DEAD_LETTER';

@@ -11,7 +11,7 @@ export interface ServeQueueOptions extends QueueStreamOptions {
   /** How many messages are held at a time; the server is never asked for more. Default: what the children hold, and one. */
   readonly capacity?: number | undefined;
   /**
-   * Milliseconds after which the rows of a host that is gone are given to another. It is told three times in this time
+   * Milliseconds after which the rows of a host that is gone are given to another. The host reports three times in this time
    * that a row is still worked on. The same on all workers of a queue. Default 30,000.
    */
   readonly ackWaitMs?: number | undefined;

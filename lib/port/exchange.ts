@@ -87,7 +87,7 @@ export class Exchange {
     return this.#child;
   }
 
-  /** Whether so many calls are at work that no more is to be read; what a call waits for is read all the same. */
+  /** Whether too many calls are at work to read more; what a call waits for is read all the same. */
   get isFull(): boolean {
     return this.#calls >= MAX_CALLS && this.#ofHooks === 0;
   }

@@ -3,7 +3,7 @@
  *
  * - A late reply would answer the next request: a deadline that passes costs the child, once it has answered before.
  * - A child that never answered is still starting: it has `startTimeoutMs` from its first request on.
- * - `runTimeoutMs` bounds the run of a request, whoever waits for it: it costs the child, and then no other deadline does.
+ * - `runTimeoutMs` bounds the run of a request, whether or not a caller still waits for it: it costs the child, and then no other deadline does.
  * - An abort costs the child when nobody else waits for a reply.
  * - With ids nothing is shifted, and nothing of this costs the child, until it lets several deadlines pass in a row without
  *   one message.

@@ -9,7 +9,7 @@ export class ClosedError extends RexPortError {
   }
 }
 
-/** So many requests are pending as the children can hold and `maxQueue` allows. `ERR_REXPORT_QUEUE_FULL` */
+/** As many requests are pending as the children can hold and `maxQueue` allows. `ERR_REXPORT_QUEUE_FULL` */
 export class QueueFullError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_QUEUE_FULL';
   /** How many requests may be pending, in the children and in the queue together. */

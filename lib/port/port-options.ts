@@ -38,7 +38,7 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   readonly protocol?: Protocol<Request, Reply, Event> | undefined;
   /** How many requests a child is given before it has answered the first. Default 1. */
   readonly maxInFlight?: number | undefined;
-  /** How many requests may wait besides those that the children hold. Default Infinity. */
+  /** How many requests may wait in addition to those that the children hold. Default Infinity. */
   readonly maxQueue?: number | undefined;
   /** How many milliseconds a request may take, from its call to its reply. Default: any time. */
   readonly requestTimeoutMs?: number | undefined;

@@ -11,7 +11,7 @@ export interface Distribution {
   readonly p99: number;
 }
 
-/** Each doubling of the time is cut into so many buckets: a bucket is then at most 1/32 of its value wide. */
+/** Each doubling of the time is cut into this many buckets: a bucket is then at most 1/32 of its value wide. */
 const CUTS = 32;
 const CUT_BITS = 5;
 /** Below this many microseconds each has a bucket of its own. */

@@ -63,7 +63,7 @@ function createExitHook(): ExitHook {
   };
 
   const onSignal = (signal: NodeJS.Signals): void => {
-    // Off first: whoever asks next "am I the only listener?" must not count us.
+    // Off first: a listener that asks next "am I the only listener?" must not count us.
     process.removeListener(signal, onSignal);
     const others = process.listenerCount(signal);
     if (others <= signalExitListeners()) endAll(live);

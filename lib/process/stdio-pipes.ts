@@ -9,7 +9,7 @@ const NAMES = ['stdin', 'stdout', 'stderr'] as const;
 type Name = (typeof NAMES)[number];
 type StdioSpec = Pick<ChildSpec, Name>;
 
-/** The pipes that a child is to be given; the one who has them spawns over them or closes them. */
+/** The pipes that a child is to be given; their owner spawns over them or closes them. */
 export type StdioPipes = Readonly<Partial<Record<Name, Pipe>>>;
 
 /**

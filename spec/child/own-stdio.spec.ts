@@ -112,7 +112,7 @@ describe('a servePort child', () => {
     expect(await exited).to.deep.equal([0, null]);
   });
 
-  it('stays as long as something keeps it where the while is Infinity', async () => {
+  it('stays while something keeps it where the while is Infinity', async () => {
     const child = startServed('1', '4', 'Infinity');
     const [stderr, exited] = [text(child.stderr), once(child, 'exit')];
     child.stdin.end(frames(['keep 300']));
@@ -153,12 +153,12 @@ describe('a servePort child', () => {
   it('writes what a handler threw to stderr and exits with code 1, after the replies before it', async () => {
     await using port = served({ maxInFlight: 8 }, '8');
     const before = ask(port, 'later 30 before');
-    const failed = rejection(ask(port, 'throw cannot bear it'));
+    const failed = rejection(ask(port, 'throw cannot stand it'));
     const behind = rejection(ask(port, 'later 1 behind'));
     expect(await before).to.equal('before');
     const error = await failed;
     expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 1 });
-    expect((error as ExitError).stderrTail).to.match(/^Error: cannot bear it\n {4}at answer /);
+    expect((error as ExitError).stderrTail).to.match(/^Error: cannot stand it\n {4}at answer /);
     expect(await behind).to.be.instanceOf(ExitError);
     expect(await ask(port, 'echo next')).to.equal('next');
     expect(await rejection(ask(port, 'nothing')).then(({ message }) => message)).to.include(

@@ -143,7 +143,7 @@ describe('servePort over any pair of streams', () => {
       expect(await replies()).to.deep.equal(['A', 'B', 'C', 'D']);
     });
 
-    it('lets only so many replies wait for an earlier one', async () => {
+    it('lets only a bounded number of replies wait for an earlier one', async () => {
       const slow = new Slow();
       const messages = Array.from({ length: 100 }, (_, n) => `${n}`);
       const { input, send, replies } = serving(slow.handler, { concurrency: 2 });
@@ -216,7 +216,7 @@ describe('servePort over any pair of streams', () => {
 
   describe('failures', () => {
     it('reject with what the handler threw, after the replies before it, which ends both streams', async () => {
-      const thrown = new Error('cannot bear it');
+      const thrown = new Error('cannot stand it');
       const { input, output, send, done } = serving((message) => {
         if (String(message) === 'bad') throw thrown;
         return message;

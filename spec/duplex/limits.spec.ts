@@ -44,7 +44,7 @@ describe('PortDuplex: an AbortSignal and timeoutMs', () => {
     await closed(good);
   });
 
-  it('listens as long as somebody still reads', async () => {
+  it('listens while somebody still reads', async () => {
     const controller = new AbortController();
     const port = new PortDuplex('head', ['-c', '100000', '/dev/zero'], { signal: controller.signal });
     port.once('data', () => port.pause());
@@ -80,7 +80,7 @@ describe('PortDuplex: an AbortSignal and timeoutMs', () => {
   it('does not count the time that a slow reader takes after the exit for timeoutMs', async () => {
     const port = new PortDuplex('head', ['-c', '1000', '/dev/zero'], { stdin: 'ignore', timeoutMs: 2000 });
     await once(port, 'exit');
-    // as long as the timer would take, if it still ran
+    // the time that the timer would take, if it still ran
     await delay(2050);
     let bytes = 0;
     for await (const chunk of port) bytes += (chunk as Buffer).length;

@@ -253,7 +253,7 @@ describe('PortDuplex: redirect', () => {
       expect([existsSync(marker), reader.signalCode]).to.deep.equal([false, 'SIGTERM']);
     });
 
-    it('a failure of who writes to a reader that has left is nobody’s business, in whatever way it fails', async () => {
+    it('a failure of the program that writes to a reader that has left is nobody’s business, in whatever way it fails', async () => {
       // with the shell's `exec` the reader closes its input long before it ends
       for (const leaving of ['exec 0<&-; sleep 0.3; echo done', 'head -n 1 >/dev/null; echo done']) {
         for (const failing of ['yes', 'yes; exit 7', 'while :; do echo y; sleep 0.001; done; exit 9']) {
@@ -266,7 +266,7 @@ describe('PortDuplex: redirect', () => {
       }
     });
 
-    it('a failure of who writes to a reader that still reads is raised', async () => {
+    it('a failure of the program that writes to a reader that still reads is raised', async () => {
       for (const [script, facts] of [
         ['echo x; exit 7', { exitCode: 7 }],
         ['echo x; kill -PIPE $$', { signal: 'SIGPIPE' }],
@@ -324,7 +324,7 @@ describe('PortDuplex: redirect', () => {
       expect(bytes).to.equal(INPUT.length);
       const late = source();
       late.once('open', () => late.on('data', (chunk) => (bytes += chunk.length)));
-      // whoever comes first in `open` is asked
+      // the stream that comes first in `open` is asked
       await isOrdinary(late);
       expect(bytes).to.equal(2 * INPUT.length);
     });

@@ -306,7 +306,7 @@ describe('LengthPrefixEncoder', () => {
       for (const { length } of chunks.slice(2, -1)) expect(length).to.be.within(128 * KIB, 129 * KIB + 4);
     });
 
-    it('bears that its own reader writes to it or destroys it', async () => {
+    it('tolerates that its own reader writes to it or destroys it', async () => {
       const encoder = new LengthPrefixEncoder();
       const seen: Buffer[] = [];
       encoder.on('data', (chunk: Buffer) => {

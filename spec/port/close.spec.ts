@@ -86,7 +86,7 @@ describe('Port: close', () => {
     expect((await behind).code).to.equal(CLOSED);
   });
 
-  it('bears any time that is no silence: each reply begins it anew', async () => {
+  it('tolerates any time that is no silence: each reply begins it anew', async () => {
     const port = obeys({ closeTimeoutMs: 500 });
     const replies = Array.from({ length: 6 }, (_, i) => ask(port, `slowly 150 ${i}`));
     await up(port);

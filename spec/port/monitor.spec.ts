@@ -61,7 +61,7 @@ describe('Port: a child that keeps dying', () => {
     expect(await ask(port, 'b')).to.equal('b');
   });
 
-  it('is not given up as long as it answers in between', async () => {
+  it('is not given up while it answers in between', async () => {
     await using port = obeys({ maxRestarts: 2, backoff: QUICK });
     for (let round = 0; round < 8; round += 1) {
       expect((await rejection(port.request('exit 1'))).code).to.equal('ERR_REXPORT_EXIT');

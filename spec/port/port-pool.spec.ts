@@ -460,7 +460,7 @@ describe('PortPool options', () => {
     });
   }
 
-  it('are those of a Port besides, and an unknown one is refused', () => {
+  it('are those of a Port too, and an unknown one is refused', () => {
     expect(() => new PortPool('cat', { maxInFlight: 0 })).to.throw(RangeError, /maxInFlight/);
     expect(() => new PortPool('cat', [], { sise: 4 } as object))
       .to.throw(TypeError, /^expected the options of PortPool to be among /)

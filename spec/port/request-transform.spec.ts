@@ -99,7 +99,7 @@ function capitals(messages: readonly string[]): string[] {
   return messages.map((message) => message.toUpperCase());
 }
 
-/** What comes out into a sink that takes so long for each. */
+/** What comes out into a sink that takes this long for each. */
 async function collect(source: Iterable<string>, transform: Duplex, sinkMs = 0): Promise<string[]> {
   const output: string[] = [];
   const sink = new Writable({

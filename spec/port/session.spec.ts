@@ -48,7 +48,7 @@ describe('Port: a child that dies', () => {
     expect(await rejection(port.request('exit 7'))).to.include({ exitCode: 7, stderrTail: '' });
   });
 
-  it('with exit 0 is dead all the same for who waits', async () => {
+  it('with exit 0 is dead all the same for a request that waits', async () => {
     await using port = obeys();
     expect(await rejection(port.request('exit 0'))).to.include({ code: EXIT, exitCode: 0 });
   });

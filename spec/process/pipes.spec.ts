@@ -105,7 +105,7 @@ describe('PipeSource', function () {
     expect(children()).to.deep.equal([]);
   });
 
-  it('calls back in the asynchronous context of each ask, whoever started the helper', async () => {
+  it('calls back in the asynchronous context of each ask, whichever port started the helper', async () => {
     const source = new PipeSource();
     const storage = new AsyncLocalStorage<number>();
     const seen = await Promise.all(

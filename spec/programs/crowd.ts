@@ -1,4 +1,4 @@
-/** `crowd.js COUNT`: so many children at once. Prints as JSON how many ended how, and what reached process. */
+/** `crowd.js COUNT`: that many children at once. Prints as JSON how many ended how, and what reached process. */
 import { PortDuplex } from '../../lib/index';
 
 async function outcome(): Promise<string> {

@@ -121,7 +121,7 @@ const rows: Record<string, (way: Way) => Promise<string>> = {
         await hasPrinted;
         throw new Error('no more');
       }
-      // Not waited for: one that waits for the program would wait for as long as that runs.
+      // Not waited for: one that waits for the program would wait while that runs.
       void outcomeOf(pipeline(source, stream, sink));
       await hasPrinted;
     });

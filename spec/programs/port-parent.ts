@@ -4,7 +4,7 @@ import { Port } from '../../lib/port/port';
 /** Answers 300 ms after it was asked. */
 const slowEcho = ['-e', 'process.stdin.once("data", (data) => setTimeout(() => process.stdout.write(data), 300))'];
 
-/** Keeps this process for as long as the request takes, and no longer. */
+/** Keeps this process while the request takes, and no longer. */
 async function idle(): Promise<void> {
   const port = new Port(process.execPath, slowEcho);
   let pid: number | undefined;

@@ -1,5 +1,5 @@
 /**
- * `redirected.js MEGABYTES`: so many from a file to a file, through one program and then through three. Prints as JSON how
+ * `redirected.js MEGABYTES`: that many from a file to a file, through one program and then through three. Prints as JSON how
  * many bytes arrived, and how many this process read and wrote in the meantime, by the system's own count.
  */
 import {

@@ -23,7 +23,7 @@ const { stdout: held } = process;
 const stop = new AbortController();
 const atStart = process.memoryUsage.rss();
 
-/** getrusage(2) counts what the process was before exec(2) too: a copy of whoever started it. */
+/** getrusage(2) counts what the process was before exec(2) too: a copy of the process that started it. */
 function peakBytes(): number {
   if (process.platform !== 'linux') return process.resourceUsage().maxRSS * 1024;
   return Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync('/proc/self/status', 'latin1'))?.[1]) * 1024;

@@ -13,7 +13,7 @@ function findPython(): string {
 
 export const python3 = findPython();
 
-/** Runs so many at a time; each in turn gets its result. */
+/** Runs this many at a time; each in turn gets its result. */
 export function together<T>(runs: readonly (() => Promise<T>)[]): Promise<T>[] {
   const free = Array.from({ length: AT_A_TIME }, () => Promise.resolve());
   return runs.map((run, n) => {

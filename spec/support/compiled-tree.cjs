@@ -40,7 +40,7 @@ function compile(source, text) {
   return made;
 }
 
-/** Whoever reads meanwhile has the old file or the new one, whole. */
+/** A reader meanwhile has the old file or the new one, whole. */
 function replace(file, text) {
   const next = `${file}.${process.pid}`;
   writeFileSync(next, text);

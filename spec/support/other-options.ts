@@ -1,4 +1,4 @@
-/** Spec files once more, with a PortDuplex that has other options unless it is told otherwise. */
+/** Spec files once more, with a PortDuplex that has other options unless it says otherwise. */
 import path from 'node:path';
 import * as rexport from '../../lib';
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** A zombie is dead: whoever should have buried it may be gone itself. */
+/** A zombie is dead: its parent, which should have reaped it, may be gone itself. */
 export function isAlive(pid: number): boolean {
   if (!(pid > 0)) throw new RangeError(`expected the number of a process, got ${pid}`);
   try {
@@ -33,7 +33,7 @@ export function childrenFromNow(): () => number[] {
   return () => childrenOf(process.pid).filter((pid) => !before.has(pid));
 }
 
-/** Waits until the condition holds; at most so long. @returns whether it came to hold */
+/** Waits until the condition holds; at most for this time. @returns whether it came to hold */
 export async function until(condition: () => boolean, withinMs = 10_000): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   while (!condition()) {
@@ -43,7 +43,7 @@ export async function until(condition: () => boolean, withinMs = 10_000): Promis
   return true;
 }
 
-/** Those of the processes that are still there after so long. */
+/** Those of the processes that are still there after this time. */
 export async function survivors(pids: readonly number[], withinMs = 10_000): Promise<number[]> {
   await until(() => !pids.some(isAlive), withinMs);
   return pids.filter(isAlive);

@@ -66,7 +66,7 @@ describe('what the specs need from the machine', () => {
 });
 
 describe('a run that is repeated', () => {
-  it('gets its number, and so many are under way at a time', async () => {
+  it('gets its number, and this many are under way at a time', async () => {
     const begun: number[] = [];
     let underWay = 0;
     let most = 0;

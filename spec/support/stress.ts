@@ -11,7 +11,7 @@ export function stressed<T>(full: T, small: T): T {
 }
 
 /**
- * Runs it `times` times, at most so many at a time; each run gets its number. Starts no run more after one has failed, or
+ * Runs it `times` times, at most `atATime` at a time; each run gets its number. Starts no run more after one has failed, or
  * after the spec has ended, as it does by its time-out; settles when none is left under way.
  */
 export async function repeat(times: number, atATime: number, run: (number: number) => Promise<unknown>): Promise<void> {

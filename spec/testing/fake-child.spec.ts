@@ -80,7 +80,7 @@ describe('a Port with a fake child', () => {
     const answers: (() => string)[] = [
       () => 'before',
       () => {
-        throw new Error('cannot bear it');
+        throw new Error('cannot stand it');
       },
       () => crash({ signal: 'SIGKILL' }),
     ];
@@ -89,7 +89,7 @@ describe('a Port with a fake child', () => {
     expect(await before).to.equal('before');
     const error = (await failed) as ExitError;
     expect(error.exitCode).to.equal(1);
-    expect(error.stderrTail).to.match(/^Error: cannot bear it\n/);
+    expect(error.stderrTail).to.match(/^Error: cannot stand it\n/);
     expect(await rejection(ask(port, 'c'))).to.include({ exitCode: null, signal: 'SIGKILL' });
   });
 

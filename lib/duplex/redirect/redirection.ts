@@ -101,7 +101,7 @@ class Redirection implements Wiring {
     this.#spawnWhenReady();
   }
 
-  /** A reader that has left is the reason for any failure, and nobody's business: it is told by its own port. */
+  /** A reader that has left is the reason for any failure, and nobody's business: its own port tells it. */
   exited(status: ExitStatus, done: () => void): void {
     const isFailure = !isSuccess(status, this.#port.settings.successCodes);
     if (isFailure && this.#reader) this.#reader.#port.input.probe(done);
