@@ -15,7 +15,7 @@ import type { Bench, Contender, Work } from './harness';
 
 type Program = readonly [command: string, args: readonly string[]];
 
-/** Sleeps so many milliseconds as a row says, then echoes. */
+/** Sleeps as many milliseconds as a row says, then echoes. */
 const sleeper: Program = [
   'perl',
   [

@@ -75,7 +75,7 @@ export class QueueStreams {
     return `${this.name}.runs.${job}`;
   }
 
-  /** Where it is told that a row ran alone. */
+  /** Where the word that a row ran alone is published. */
   trialOf(job: string, row: number | '*'): string {
     return `${this.name}.trials.${job}.${row}`;
   }

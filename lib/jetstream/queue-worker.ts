@@ -292,7 +292,7 @@ export class QueueWorker implements PullOwner, LinkListener {
         return labelOf(note?.header)?.run === label.run;
       } catch (error) {
         if (this.#link.state === 'closed') throw error;
-        // The server is away, or has lost the stream: whoever looks for that makes it again.
+        // The server is away, or has lost the stream: the check that finds that makes it again.
         await delay(AGAIN_AFTER_MS);
       }
     }
