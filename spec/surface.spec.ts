@@ -129,7 +129,7 @@ describe('the public surface', () => {
     }
   });
 
-  it('has these types besides and no others', function () {
+  it('has these types too and no others', function () {
     this.timeout(60_000);
     expect(declaredNames().sort()).to.deep.equal([...values, ...types].sort());
   });

@@ -10,7 +10,7 @@ import { Outgoing, type Outlet } from './outgoing';
 /** Makes the reply to a message. */
 export type MessageHandler = (message: Buffer) => Message | PromiseLike<Message>;
 
-/** What the handler of a server without an order may do besides replying. */
+/** What the handler of a server without an order may do apart from replying. */
 export interface MessageContext {
   /**
    * Sends a message that is no reply: progress, a notification, a request of this side. It leaves before the reply of the

@@ -3,7 +3,7 @@
  * through this process: the file of an fs stream, or the stdin of the port that comes next.
  *
  * The neighbours are known when the child is to be spawned; a file must be open by then, and the next port's child
- * running. So that is waited for, and until then the port asks whoever pipes into it to wait.
+ * running. So that is waited for, and until then the port asks its source to wait.
  */
 import { closeSync } from 'node:fs';
 import type { Duplex, Writable } from 'node:stream';
