@@ -66,7 +66,7 @@ export interface OpenedChild extends Duplex {
   readonly bytesDropped: number | undefined;
 }
 
-export type OpenChild = (settings: { readonly command: string; readonly format: FrameFormat }) => OpenedChild;
+export type OpenChild = (settings: { readonly command: string; readonly framing: Framing }) => OpenedChild;
 
 /** The key of an option that is not for users: what stands in the place of a program; see rexport/testing. */
 export const OPEN_CHILD = Symbol('rexport.open-child');

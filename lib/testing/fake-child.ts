@@ -3,8 +3,7 @@ import { PassThrough } from 'node:stream';
 import { inspect } from 'node:util';
 import { type MessageHandler, PortServer, endStreams } from '../child/port-server';
 import { ExitError } from '../errors';
-import type { FrameFormat } from '../framing/format';
-import { lengthPrefix } from '../framing/length-prefix';
+import type { Framing } from '../framing/framing';
 import { shown } from '../options';
 import { OPEN_CHILD, type OpenChild, type OpenedChild } from '../port/session';
 import { Duplex } from '../streams';
@@ -46,12 +45,12 @@ export function fakeChild(handler: MessageHandler): { readonly [OPEN_CHILD]: Ope
     throw new TypeError(`expected the handler of fakeChild to be a function, got ${shown(handler)}`);
   }
   let lastPid = 0;
-  return { [OPEN_CHILD]: ({ command, format }) => new FakeChild({ command, format, handler, pid: ++lastPid }) };
+  return { [OPEN_CHILD]: ({ command, framing }) => new FakeChild({ command, framing, handler, pid: ++lastPid }) };
 }
 
 interface FakeChildSettings {
   readonly command: string;
-  readonly format: FrameFormat;
+  readonly framing: Framing;
   readonly handler: MessageHandler;
   /** Counted from 1: no process has it. */
   readonly pid: number;
@@ -99,7 +98,7 @@ class FakeChild extends Duplex implements OpenedChild {
 
   #spawn(): void {
     if (this.destroyed) return;
-    const { handler, format, pid } = this.#settings;
+    const { handler, framing, pid } = this.#settings;
     this.pid = pid;
     this.#stdout.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
@@ -108,7 +107,7 @@ class FakeChild extends Duplex implements OpenedChild {
     const outlet = { output: this.#stdout, write: this.#stdout.write.bind(this.#stdout) };
     // Not servePort, which would keep this process while the port is idle.
     const server = new PortServer(
-      { handler, onError: undefined, concurrency: 1, ordered: true, framing: lengthPrefix(format) },
+      { handler, onError: undefined, concurrency: 1, ordered: true, framing },
       this.#stdin,
       outlet,
     );

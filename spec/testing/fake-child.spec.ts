@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { ExitError, json, Port } from '../../lib';
+import { contentLength, ExitError, json, lines, Port } from '../../lib';
 import { crash, fakeChild } from '../../lib/testing/fake-child';
 import { ask, watch } from '../support/ports';
 import { programPath } from '../support/programs';
@@ -57,6 +57,18 @@ describe('a Port with a fake child', () => {
     });
     const replies = await Promise.all([1, 2, 3].map((n) => port.request({ n })));
     expect(replies).to.deep.equal([{ n: 2 }, { n: 4 }, { n: 6 }]);
+  });
+
+  it('speaks the framing of its port', async () => {
+    const upper = (message: Buffer): string => String(message).toUpperCase();
+    for (const framing of [lines(), contentLength()]) {
+      await using port = new Port('worker', { ...fakeChild(upper), framing, maxInFlight: 4 });
+      expect(await Promise.all(['one', '', 'two'].map((message) => ask(port, message)))).to.deep.equal([
+        'ONE',
+        '',
+        'TWO',
+      ]);
+    }
   });
 
   it('takes a script', async () => {
