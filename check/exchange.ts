@@ -13,7 +13,7 @@ export function echo(message: Buffer | string): Exchange {
   return { request, expected: request };
 }
 
-/** A message of so many bytes, all values in it that it may have, that tells where its bytes belong. */
+/** A message of this many bytes, all values in it that it may have, that tells where its bytes belong. */
 export function patterned(bytes: number, { isLines }: Pick<Wire, 'isLines'>): Buffer {
   const message = Buffer.allocUnsafe(bytes);
   for (let at = 0; at < bytes; at++) {

@@ -164,7 +164,7 @@ describe('Slab', () => {
     expect(taken.every((chunk, index) => chunk.every((byte) => byte === index))).to.be.true;
   });
 
-  it('is 8 KiB for a child that prints little, and 64 KiB as long as it prints much', () => {
+  it('is 8 KiB for a child that prints little, and 64 KiB while it prints much', () => {
     const slab = new Slab();
     const sizes = new Set<number>();
     for (let read = 0; read < 1000; read += 1) {
