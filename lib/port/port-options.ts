@@ -24,11 +24,17 @@ export interface Codec<Request, Reply> {
 
 export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   extends
-    Omit<PortDuplexOptions, Decided>,
+    Omit<PortDuplexOptions, Decided | 'pipes'>,
     FrameFormat,
     Codec<Request, Reply>,
     ChildHooks<Request, Reply>,
     Optional<Omit<RestartOptions, 'backoff'>> {
+  /**
+   * Whether the child has pipes for its stdin and stdout where they can be had (Linux), instead of Node's sockets: a short
+   * message then takes about half of the time on its way. Elsewhere, and where the system refuses, it has sockets; see
+   * the option of PortDuplex. Default true.
+   */
+  readonly pipes?: boolean | undefined;
   /**
    * How messages lie in the bytes to and from the child: `lines()`, `contentLength()`, or your own. Instead of the
    * options of a length prefix, which are the default.

@@ -5,7 +5,7 @@ import { program } from '../../support/ports';
 import { askProgram } from '../../support/programs';
 import { stressed } from '../../support/stress';
 
-const RUNS = stressed(1000, 20);
+const RUNS = stressed(1000, 60);
 /** A seed of a run that failed: REENTRANCY_SEED=... REENTRANCY_RUNS=1 */
 const FIRST_SEED = Number(process.env['REENTRANCY_SEED'] ?? 1 + Math.floor(Math.random() * 1e9));
 const runs = Number(process.env['REENTRANCY_RUNS'] ?? RUNS);
