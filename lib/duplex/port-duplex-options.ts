@@ -222,6 +222,8 @@ export function checkSignalName(name: string, value: unknown): NodeJS.Signals {
 /** By its shape: a signal of another realm is one too. */
 export function checkSignal(value: unknown): void {
   if (value === undefined) return;
-  if (typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value) return;
+  const methods = ['addEventListener', 'removeEventListener'];
+  if (typeof value === 'object' && value !== null && 'aborted' in value && methods.every((name) => name in value))
+    return;
   throw new TypeError(`expected \`signal\` to be an AbortSignal, got ${shown(value)}`);
 }

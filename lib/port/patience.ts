@@ -46,6 +46,7 @@ export class Patience {
   readonly #patient: Patient;
   readonly #runDeadlines = new Deadlines<Request>((requests) => this.#overran(requests));
   #firstGivenAt = 0;
+  #hasStarted = false;
   #verdict: Verdict | undefined;
   /** With ids: deadlines that passed with no message between them, of requests that were written one after the other. */
   #missed = 0;
@@ -73,10 +74,19 @@ export class Patience {
     this.#missed = 0;
   }
 
-  /** The child has answered for the first time: the run of those it has begins now. */
+  /**
+   * The child has answered. If for the first time, the run of those it has begins now. One whose deadline passed meanwhile
+   * has its time once more, since the start of the child was no fault of it: a child that hangs at it is ended then.
+   */
   started(): void {
+    if (this.#hasStarted) return;
+    this.#hasStarted = true;
     const nowMs = performance.now();
-    for (const request of this.#patient.inFlight.written.toArray()) this.#startRun(request, nowMs);
+    for (const request of this.#patient.inFlight.written.toArray()) {
+      const isLate = request.error instanceof TimeoutError && !this.#patient.usesIds;
+      const timeoutMs = request.runTimeoutMs ?? (isLate ? request.deadline?.series.afterMs : undefined);
+      if (timeoutMs !== undefined) request.runDeadline = this.#runDeadlines.set(request, timeoutMs, nowMs);
+    }
   }
 
   answered(request: Request): void {
@@ -133,7 +143,7 @@ export class Patience {
       const timeoutMs = request.runTimeoutMs ?? 0;
       const error = new TimeoutError({ command, timeoutMs, limit: 'runTimeoutMs', ...this.#patient.waitOf(request) });
       request.giveUp('run timeout', error);
-      if (!this.#patient.usesIds) this.#verdict = { kind: 'hangs', error };
+      if (!this.#patient.usesIds) this.#verdict = { kind: 'hangs', error: request.error ?? error };
     }
     this.#patient.gaveUp();
   }

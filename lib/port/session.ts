@@ -325,10 +325,9 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
 
   answered(request: Request): void {
     this.#patience.answered(request);
-    if (this.#state === 'untried') {
-      this.#enter('serving');
-      this.#patience.started();
-    } else if (this.#state === 'draining') this.#enter('draining');
+    if (this.#state === 'untried') this.#enter('serving');
+    else if (this.#state === 'draining') this.#enter('draining');
+    this.#patience.started();
   }
 
   progressed(request: Request): void {
