@@ -274,8 +274,7 @@ class Run {
     if (draw < 0.77) return ['raw ffffffff', null, options];
     if (draw < 0.8) return [`last 0000000141 ${this.#upTo(2) - 1}`, undefined, options];
     // without a signal: what is written behind an aborted one waits for its reply, which never comes
-    if (draw < 0.85 && !isRow)
-      return ['never', null, { ...options, ...shortly, signal: undefined, runTimeoutMs: 100 + this.#upTo(300) }];
+    if (draw < 0.85 && !isRow) return ['never', null, { ...options, ...shortly, signal: undefined }];
     if (draw < 0.94) return [TOO_LONG, null, options];
     if (draw < 0.97) return [5 as unknown as string, null, options];
     return [`echo ${text}`, null, { signal: AbortSignal.abort() }];
