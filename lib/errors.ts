@@ -221,7 +221,7 @@ function progress({
   const text = leadingText(firstBytes);
   if (text !== undefined) return `${come}, beginning ${JSON.stringify(text)}; did the program print to stdout?`;
   const bytes = Array.from(firstBytes.subarray(0, BYTES_IN_MESSAGE), (byte) => byte.toString(16).padStart(2, '0'));
-  return `${come}, beginning ${bytes.join(' ')}`;
+  return `${come}, beginning ${bytes.join(' ')}; did the program print to stdout?`;
 }
 
 /** The child closed its input before all was written, under `onInputClosed: 'error'`. `ERR_REXPORT_INPUT_CLOSED` */

@@ -186,7 +186,7 @@ describe('TimeoutError', () => {
     expect(printed.message).to.equal(`${known}, beginning "hello you\\n"; did the program print to stdout?`);
     expect(printed).to.include({ receivedBytes: 9, expectedBytes: 1290 });
     const framed = new TimeoutError({ ...body, firstBytes: Buffer.from('0000050a68656c6c6f', 'hex') });
-    expect(framed.message).to.equal(`${known}, beginning 00 00 05 0a 68 65 6c 6c 6f`);
+    expect(framed.message).to.equal(`${known}, beginning 00 00 05 0a 68 65 6c 6c 6f; did the program print to stdout?`);
     expect(new TimeoutError(body).message).to.equal(known);
     const unknown = new TimeoutError({ command: 'wc', timeoutMs: 40, phase: 'body' });
     expect(unknown.message).to.equal('wc had not finished its reply after 40 ms');

@@ -27,7 +27,11 @@ export class Port<Request = Message, Reply = Buffer, Event = never> extends Base
     options: PortOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>,
   );
   constructor(command: string, options: PortOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>);
-  constructor(command: PlainCommand<Request, Reply>, args?: readonly string[]);
+  constructor(
+    command: PlainCommand<Request, Reply>,
+    args?: readonly string[] | PortOptions<Request, Reply, Event>,
+    options?: PortOptions<Request, Reply, Event>,
+  );
   constructor(command: string, second?: unknown, third?: unknown) {
     super(checkPortOptions(command, second, third));
   }
@@ -60,7 +64,11 @@ export class PortPool<Request = Message, Reply = Buffer, Event = never> extends 
     options: PortPoolOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>,
   );
   constructor(command: string, options: PortPoolOptions<Request, Reply, Event> & NeededHooks<Request, Reply, Event>);
-  constructor(command: PlainCommand<Request, Reply>, args?: readonly string[]);
+  constructor(
+    command: PlainCommand<Request, Reply>,
+    args?: readonly string[] | PortPoolOptions<Request, Reply, Event>,
+    options?: PortPoolOptions<Request, Reply, Event>,
+  );
   constructor(command: string, second?: unknown, third?: unknown) {
     super(checkPortPoolOptions(command, second, third));
   }
