@@ -66,6 +66,10 @@ export class Pool implements LaneOwner, RequestOwner {
   readonly #ids = new RequestIds();
   readonly #queue = new RequestQueue();
   readonly #deadlines = new Deadlines<Request>((requests) => this.#giveUp(requests, 'timeout'));
+  #burstAt: number | undefined;
+  readonly #endBurst = (): void => {
+    this.#burstAt = undefined;
+  };
   readonly #aborts = new AbortGroup<Request>((requests) => this.#giveUp(requests, 'abort'));
   readonly #statistics: Statistics;
   #state: 'open' | 'closing' | 'destroyed' | 'closed' = 'open';
@@ -265,9 +269,21 @@ export class Pool implements LaneOwner, RequestOwner {
     this.pending += 1;
     // What is not answered is not waited for.
     if (kind === 'send') return request;
-    if (timeoutMs !== undefined) request.deadline = this.#deadlines.set(request, timeoutMs, performance.now());
+    if (timeoutMs !== undefined) request.deadline = this.#deadlines.set(request, timeoutMs, this.#askedAt());
     if (signal !== undefined) this.#aborts.add(signal, request);
     return request;
+  }
+
+  /**
+   * The time of the first of the requests that are made in one go: they are due at one moment, though it takes a while to
+   * make them, and so one hang costs one child.
+   */
+  #askedAt(): number {
+    if (this.#burstAt === undefined) {
+      this.#burstAt = performance.now();
+      queueMicrotask(this.#endBurst);
+    }
+    return this.#burstAt;
   }
 
   #refusal(signal: AbortSignal | undefined): Error | undefined {
