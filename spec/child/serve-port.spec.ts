@@ -510,7 +510,7 @@ describe('servePort over any pair of streams', () => {
       const named = namesUnder('docs/writing-a-child.md', 'Options of servePort');
       const { message } = thrownBy(() => servePort(upper, { 'no option': 1 } as object)) as Error;
       expect(named.map((name) => ` ${name},`).filter((name) => !message.includes(name))).to.deep.equal([]);
-      expect(named).to.have.length(6);
+      expect(named).to.have.length(9);
     });
 
     const input = new PassThrough();
