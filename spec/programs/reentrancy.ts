@@ -198,11 +198,10 @@ class Run {
     'destroy with an error': () => this.#random() < 0.3 && this.#port.destroy(new Error('enough')),
     asyncDispose: () => this.#random() < 0.2 && void this.#port[Symbol.asyncDispose](),
     abort: () => this.#random() < 0.3 && this.#controller.abort(),
-    'next of an iterator': () =>
-      void this.#port
-        [Symbol.asyncIterator]()
-        .next()
-        .catch(() => undefined),
+    'next of an iterator': () => {
+      const iterator = this.#port[Symbol.asyncIterator]();
+      iterator.next().catch(() => undefined);
+    },
     'return of an iterator': () => {
       if (this.#random() < 0.7) return;
       const iterator = this.#port[Symbol.asyncIterator]();

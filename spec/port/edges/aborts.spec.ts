@@ -133,7 +133,12 @@ describe('a port that is built with a signal that has fired', () => {
         expect(error).to.include({ name: 'AbortError', code: 'ABORT_ERR', cause: reason });
       }
       const sink = new Writable({ objectMode: true, write: (_chunk, _encoding, callback) => callback() });
-      expect((await rejection(pipeline(Readable.from(['a']), port.transform(), sink))).name).to.equal('AbortError');
+      const stage = port.transform();
+      const errors: Error[] = [];
+      stage.on('error', (error) => errors.push(error));
+      // newer Nodes' pipeline rejects with a premature close, the stage's own error is what it was
+      await rejection(pipeline(Readable.from(['a']), stage, sink));
+      expect(errors.map(({ name: errorName }) => errorName)).to.deep.equal(['AbortError']);
       expect(() => port.restart()).to.throw();
       await port.close();
       expect([port.state, children.started, listenersOn(signal)]).to.deep.equal(['closed', 0, 0]);
