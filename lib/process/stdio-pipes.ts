@@ -172,15 +172,22 @@ function chown(fd: number, { uid = -1, gid = -1 }: ChildSpec): void {
 }
 
 /**
- * Reads into a slab, where Node would allocate 64 KiB for each read and shrink it to what came. It flows, pauses, resumes
- * and ends as any socket, but its `data` does not pass through the buffer of the stream, so `read()` has nothing.
+ * What the kernel fills, for all pipes of a thread: a chunk is copied out before anything else runs. Node is never given
+ * another buffer by `onread`, since it misses it where user code throws, in the callback or in a tick of it: it would read
+ * the next chunk over the one before, and what is taken for that chunk would be other memory.
+ */
+const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+/**
+ * Reads without the 64 KiB that Node would allocate for each read and shrink to what came. It flows, pauses, resumes and
+ * ends as any socket, but its `data` does not pass through the buffer of the stream, so `read()` has nothing.
  */
 function slabReader(fd: number): Readable {
   const slab = new Slab();
   const onread = {
-    buffer: () => slab.room(),
+    buffer: readBuffer,
     callback(bytes: number): boolean {
-      socket.emit('data', slab.take(bytes));
+      socket.emit('data', slab.copy(readBuffer.subarray(0, bytes)));
       return !socket.isPaused();
     },
   };
@@ -189,35 +196,28 @@ function slabReader(fd: number): Readable {
   return socket;
 }
 
-const NARROW_BYTES = 8 * 1024;
-const WIDE_BYTES = 64 * 1024;
-const LEAST_ROOM_BYTES = 1024;
+const SLAB_BYTES = 8 * 1024;
 
-/**
- * Memory for reads, handed out from its start to its end and then left to those who have views on it. It is wide only for
- * a child that prints much at a time, so that a quiet one pins little.
- */
+/** Memory for chunks, handed out from its start to its end and then left to those who have views on it. */
 export class Slab {
   #bytes = Buffer.alloc(0);
   #used = 0;
-  #largestRead = 0;
 
-  /** What the next read may fill: room for twice as much as the last ones brought. */
-  room(): Buffer {
-    const wanted = Math.max(2 * this.#largestRead, LEAST_ROOM_BYTES);
-    if (this.#bytes.length - this.#used < wanted) {
-      this.#bytes = Buffer.allocUnsafeSlow(wanted > NARROW_BYTES ? WIDE_BYTES : NARROW_BYTES);
-      this.#used = 0;
-      this.#largestRead = 0;
+  /** The bytes, in memory that nobody else is ever given; a long chunk has its own, so that it pins no other. */
+  copy(chunk: Buffer): Buffer {
+    const { length } = chunk;
+    if (length > SLAB_BYTES / 2) {
+      const own = Buffer.allocUnsafeSlow(length);
+      own.set(chunk);
+      return own;
     }
-    return this.#bytes.subarray(this.#used);
-  }
-
-  /** The bytes that have come; nobody else is ever given them. */
-  take(bytes: number): Buffer {
+    if (this.#bytes.length - this.#used < length) {
+      this.#bytes = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#used = 0;
+    }
     const start = this.#used;
-    this.#used += bytes;
-    this.#largestRead = Math.max(this.#largestRead, bytes);
+    this.#used += length;
+    this.#bytes.set(chunk, start);
     return this.#bytes.subarray(start, this.#used);
   }
 }

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
 import { expectTypeOf } from 'expect-type';
 import { PortDuplex, SpawnError } from '../../lib';
+import { until } from '../support/processes';
 import { closed, CountingSink, sh } from '../support/streams';
 
 type Listener = NodeJS.UncaughtExceptionListener;
@@ -45,6 +46,31 @@ describe('PortDuplex: code of its user', () => {
         expect([port.exitCode, port.errored]).to.deep.equal([0, null]);
         expect(uncaught.errors).to.deep.equal([thrown]);
       });
+    }
+
+    for (const pipes of [false, true]) {
+      for (const [where, doThrow] of [
+        ['at each chunk', fail],
+        ['in a tick of each chunk', () => process.nextTick(fail)],
+      ] as const) {
+        it(`a listener of data ${where}, and no byte is lost or another: ${pipes ? 'pipes' : 'sockets'}`, async () => {
+          const port = new PortDuplex('cat', { pipes });
+          const chunks: Buffer[] = [];
+          port.on('data', (chunk: Buffer) => {
+            chunks.push(chunk);
+            doThrow();
+          });
+          const texts = ['one', 'two, longer', '3', 'four, the longest', '5'];
+          for (const [index, text] of texts.entries()) {
+            port.write(text);
+            expect(await until(() => chunks.length > index)).to.equal(true);
+          }
+          port.end();
+          await closed(port);
+          expect(chunks.map(String)).to.deep.equal(texts);
+          expect(uncaught.errors).to.deep.equal(Array(texts.length).fill(thrown));
+        });
+      }
     }
 
     it('a listener of spawn of a redirected port, which still says drain', async () => {

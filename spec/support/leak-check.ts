@@ -177,7 +177,7 @@ export const mochaHooks: RootHookObject = {
     for (const timer of now.timers) if (!beforeAllTests.timers.includes(timer)) clearTimeout(timer);
 
     const news = leaks.filter((leak) => !reported.has(leak));
-    if (specsGoingOn().length > 0) blameThoseGoingOn(specsGoingOn(), news);
+    if (news.length > 0 && specsGoingOn().length > 0) blameThoseGoingOn(specsGoingOn(), news);
     const late = [...leaksOfThoseGoingOn].map(
       ([names, theirs]) => `${names}, which ran out of time and went on, ${leftBehind(theirs)}`,
     );
