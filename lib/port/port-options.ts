@@ -32,8 +32,7 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   /**
    * Whether the child has pipes for its stdin and stdout where they can be had (Linux), instead of Node's sockets: a short
    * message then takes about half of the time on its way. Elsewhere, and where the system refuses, it has sockets; see
-   * the option of PortDuplex. Default false: a pipe is read in smaller pieces, and so a second answer to one request is
-   * less often found in one chunk with the first.
+   * the option of PortDuplex. Default false.
    */
   readonly pipes?: boolean | undefined;
   /**
