@@ -30,9 +30,10 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
     ChildHooks<Request, Reply>,
     Optional<Omit<RestartOptions, 'backoff'>> {
   /**
-   * Whether the child has pipes for its stdin and stdout where they can be had (Linux), instead of Node's sockets: a short
-   * message then takes about half of the time on its way. Elsewhere, and where the system refuses, it has sockets; see
-   * the option of PortDuplex. Default false.
+   * Whether the child has pipes for its stdin, stdout and stderr where they can be had (Linux), instead of Node's sockets: a
+   * short message then takes about half of the time on its way. Elsewhere, and where the system refuses, it has sockets; see
+   * the option of PortDuplex. `false` for a child that needs sockets, since it asks `getpeername` or reads by `recv`.
+   * Default true.
    */
   readonly pipes?: boolean | undefined;
   /**

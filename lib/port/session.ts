@@ -142,7 +142,12 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
     const { command, args, spawnOptions } = settings;
     // No exit code is a success here: how the child ended is told by one event, whatever it was.
     const port: OpenedChild =
-      settings.open?.(settings) ?? new PortDuplex(command, args, { ...spawnOptions, successCodes: [] }).unref();
+      settings.open?.(settings) ??
+      new PortDuplex(command, args, {
+        ...spawnOptions,
+        pipes: spawnOptions.pipes ?? true,
+        successCodes: [],
+      }).unref();
     this.#port = port;
     this.#sender = new BatchSender(port, this);
     port.on('data', (chunk: Buffer) => this.#receiveChunk(chunk));
