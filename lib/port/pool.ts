@@ -85,6 +85,8 @@ export class Pool implements LaneOwner, RequestOwner {
   readonly #told = new Fifo<Told>();
   /** A lane may be idle, so growth is to be thought of. */
   #mayGrow = true;
+  /** A lane's age may have come, so replacement is to be thought of. */
+  #mayReplace = false;
   /** Lanes that wait for their replacement, first come first. */
   readonly #replaceable = new Set<Lane>();
   #replaceTimer: NodeJS.Timeout | undefined;
@@ -238,7 +240,10 @@ export class Pool implements LaneOwner, RequestOwner {
     if (hasAnswered) {
       this.hasAnswered = true;
       this.#silenceTimer?.refresh();
-    } else this.#mayGrow = true;
+    } else {
+      this.#mayGrow = true;
+      this.#mayReplace = true;
+    }
     this.#step();
   }
 
@@ -401,7 +406,7 @@ export class Pool implements LaneOwner, RequestOwner {
       }
       this.#queue.shift();
       lane.give(request);
-      this.#mayGrow = true;
+      if (lane.isReplacementDue) this.#replaceable.add(lane);
     }
   }
 
@@ -421,9 +426,13 @@ export class Pool implements LaneOwner, RequestOwner {
   }
 
   #replace(): void {
-    for (const lane of this.#lanes) {
-      if (lane.isReplacementDue) this.#replaceable.add(lane);
+    if (this.#mayReplace) {
+      this.#mayReplace = false;
+      for (const lane of this.#lanes) {
+        if (lane.isReplacementDue) this.#replaceable.add(lane);
+      }
     }
+    if (this.#replaceable.size === 0) return;
     for (const lane of this.#replaceable) {
       if (!lane.isReplacementDue) this.#replaceable.delete(lane);
     }

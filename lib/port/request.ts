@@ -1,6 +1,7 @@
 /** One request, from its call to its one settlement. */
 import type { TimeoutFacts } from '../errors';
 import type { Message } from '../framing/frame-writer';
+import { viewOf } from '../framing/framing';
 import type { Deadline } from './deadlines';
 
 export interface RequestOptions {
@@ -150,7 +151,8 @@ export class Request {
     const { message } = this;
     if (typeof message === 'string' || message.byteLength > OWNED_BYTES) return;
     if (this.isSettled || (this.sequence !== UNWRITTEN && !this.isIdempotent)) return;
-    this.message = Buffer.from(new Uint8Array(message.buffer, message.byteOffset, message.byteLength));
+    const bytes = message instanceof Uint8Array ? message : viewOf(message);
+    this.message = Buffer.from(bytes);
   }
 
   get isSettled(): boolean {
