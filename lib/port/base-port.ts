@@ -91,11 +91,13 @@ export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEv
   /**
    * Replaces the child without a gap: the next is up before the present one gets no more. Of several, one after another:
    * a child's turn comes when the new one before it has answered or lived `minUptimeMs`. Heals what is broken, ends a
-   * wait before a restart, and starts the first child where there is none.
-   * @throws ClosedError
+   * wait before a restart, and starts the first child where there is none. No request is lost by it.
+   * @param lane of a pool: only the child of that lane, by its number from 0, as `spawn` and `exit` tell it
+   * @throws ClosedError; TypeError or RangeError for what is no lane
    */
-  restart(): void {
-    this.#pool.restart();
+  restart(lane?: number): void {
+    if (lane !== undefined) integer('lane', lane, 0, this.#pool.size - 1);
+    this.#pool.restart(lane);
   }
 
   /** Takes no more requests, finishes the accepted ones, and ends the input of the children. Resolves when they are gone. */

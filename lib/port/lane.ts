@@ -13,6 +13,7 @@
  *   broken            has the reason
  */
 import { ExitError, SpawnError } from '../errors';
+import { MemoryWatch } from '../process/memory-watch';
 import { BrokenError, PoisonError } from './port-errors';
 import type { PortEvents, Restart } from './port-events';
 import type { Request, RequestOptions } from './request';
@@ -25,7 +26,9 @@ export interface LaneSettings extends SessionSettings, RestartOptions {
   readonly maxRequests: number;
   /** A child of this age is replaced. */
   readonly maxAgeMs: number | undefined;
-  /** By how large a share of itself each of these limits is drawn lower, anew for each child: 0 takes them as they are. */
+  /** A child that has more memory than this between two requests is replaced. */
+  readonly maxRssBytes: number | undefined;
+  /** By how large a share of itself each of the first two limits is drawn lower, anew for each child: 0 takes them as they are. */
   readonly jitter: number;
 }
 
@@ -83,12 +86,16 @@ export class Lane implements SessionOwner {
   #seenGiven = 0;
   /** After how many requests the current child is to be replaced. */
   #maxRequests = Infinity;
+  /** Of the current child's memory; undefined where there is no limit. */
+  readonly #memory: MemoryWatch | undefined;
 
   constructor(id: number, settings: LaneSettings, owner: LaneOwner) {
     this.id = id;
     this.#settings = settings;
     this.#owner = owner;
     this.#policy = new RestartPolicy(settings);
+    const { maxRssBytes } = settings;
+    if (maxRssBytes !== undefined) this.#memory = new MemoryWatch(maxRssBytes, () => this.#nowDue());
   }
 
   get state(): LaneState {
@@ -116,9 +123,10 @@ export class Lane implements SessionOwner {
     return this.#next !== undefined || !isProven;
   }
 
-  /** Whether its child was given twice what it was to be given. */
+  /** Whether its child was given, or has taken, twice what it was to have. */
   get isLongOverdue(): boolean {
-    return this.given >= 2 * this.#maxRequests;
+    const { maxRssBytes = Infinity } = this.#settings;
+    return this.given >= 2 * this.#maxRequests || (this.#memory?.seenBytes ?? 0) >= 2 * maxRssBytes;
   }
 
   /** Whether a replacement could begin now. */
@@ -214,8 +222,11 @@ export class Lane implements SessionOwner {
     this.#owner.changed(false);
   }
 
-  changed(_session: Session, hasAnswered: boolean): void {
-    if (hasAnswered) this.#policy.answered();
+  changed(session: Session, hasAnswered: boolean): void {
+    if (hasAnswered) {
+      this.#policy.answered();
+      if (session === this.#current) this.#memory?.answered();
+    }
     this.#owner.changed(hasAnswered);
   }
 
@@ -253,6 +264,7 @@ export class Lane implements SessionOwner {
     clearTimeout(this.#ageTimer);
     this.#backoffTimer = undefined;
     this.#maxRequests = Infinity;
+    this.#memory?.end();
     this.isReplacementDue = false;
     this.idleLooks = 0;
     this.#current = undefined;
@@ -284,15 +296,18 @@ export class Lane implements SessionOwner {
     clearTimeout(this.#ageTimer);
     this.#maxRequests = Math.ceil(maxRequests * share);
     this.isReplacementDue = false;
+    this.#memory?.begin(this.#current?.pid);
     if (maxAgeMs !== undefined) this.#replaceAfter(maxAgeMs * share);
   }
 
   #replaceAfter(ms: number): void {
     clearTimeout(this.#ageTimer);
-    this.#ageTimer = setTimeout(() => {
-      this.#askToReplace();
-      this.#owner.changed(false);
-    }, ms).unref();
+    this.#ageTimer = setTimeout(() => this.#nowDue(), ms).unref();
+  }
+
+  #nowDue(): void {
+    this.#askToReplace();
+    this.#owner.changed(false);
   }
 
   #askToReplace(): void {
@@ -347,6 +362,7 @@ export class Lane implements SessionOwner {
     this.#next = undefined;
     const verdict = this.#policy.crashed({ ...end, nowMs: performance.now() });
     this.#maxRequests = Infinity;
+    this.#memory?.end();
     this.#replaceAfter(verdict.kind === 'restart' ? verdict.delayMs : this.#settings.withinMs);
   }
 

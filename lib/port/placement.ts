@@ -9,7 +9,7 @@ export interface PlacedLane {
   readonly inFlight: number;
   /** It has a child on its way, or one that has not yet shown that it is well. */
   readonly isUnproven: boolean;
-  /** Its child was given twice what it was to be given. */
+  /** Its child was given, or has taken, twice what it was to have. */
   readonly isLongOverdue: boolean;
   /** A replacement could begin now. */
   readonly mayReplace: boolean;

@@ -131,6 +131,11 @@ export class Pool implements LaneOwner, RequestOwner {
     return best ?? 'closed';
   }
 
+  /** How many children there may be. */
+  get size(): number {
+    return this.#settings.size;
+  }
+
   /** How many requests the children can hold together. */
   get capacity(): number {
     return this.#settings.size * this.#settings.maxInFlight;
@@ -191,12 +196,14 @@ export class Pool implements LaneOwner, RequestOwner {
     return started;
   }
 
-  restart(): void {
+  /** @param id of the lane; undefined: all */
+  restart(id: number | undefined): void {
     if (this.#state !== 'open') throw new ClosedError(this.#settings.command);
+    const lanes = id === undefined ? this.#lanes : this.#lanes.slice(id, id + 1);
     this.#brokenBy = undefined;
     this.#lastBroken = undefined;
-    for (const lane of this.#lanes) lane.restart();
-    if (this.state === 'idle') this.#lanes[0]?.start();
+    for (const lane of lanes) lane.restart();
+    if (lanes.every(({ state }) => state === 'idle')) lanes[0]?.start();
     this.changed(false);
   }
 

@@ -5,13 +5,14 @@ import { FrameParser } from '../framing/frame-parser';
 import { FrameWriter, type Message } from '../framing/frame-writer';
 import { checkFraming, type Framing } from '../framing/framing';
 import { boolean, integer, oneOf, optionsOf, refuseUnknown, shown } from '../options';
+import { residentBytes } from '../process/memory-watch';
 import type { PoolSettings } from './pool';
 import type { ChildHooks, Protocol } from './protocol';
 import type { RestartOptions } from './restart-policy';
 import { OPEN_CHILD, type OpenChild } from './session';
 
 /** Those of a PortDuplex that a port decides for itself. */
-type Decided = 'stdin' | 'stdout' | 'onInputClosed' | 'timeoutMs' | 'highWaterMark' | 'redirect';
+type Decided = 'stdin' | 'stdout' | 'stdio' | 'onInputClosed' | 'timeoutMs' | 'highWaterMark' | 'redirect';
 
 type Optional<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 
@@ -63,6 +64,12 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   readonly maxRequests?: number | undefined;
   /** A child of this age in milliseconds is replaced, without a gap. Default: no limit. */
   readonly maxAgeMs?: number | undefined;
+  /**
+   * A child that has more resident memory than this between two requests, in bytes, is replaced, without a gap. It is looked
+   * at after its answers, at most ten times a second; its descendants are not counted. Only on Linux, where /proc tells
+   * it; elsewhere a RangeError. Default: no limit.
+   */
+  readonly maxRssBytes?: number | undefined;
   /** How many milliseconds `close()` waits without a reply, and again from the end of the input to the exit. Default 5000. */
   readonly closeTimeoutMs?: number | undefined;
   /** @internal */
@@ -96,7 +103,15 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
 const FAREWELL_MS = 1000;
 /** How much longer than its own bound a stream may take to tell how its child ended: more, and a descendant writes on. */
 const LAST_WORDS_MS = 1000;
-const DECIDED: readonly string[] = ['stdin', 'stdout', 'onInputClosed', 'timeoutMs', 'highWaterMark', 'redirect'];
+const DECIDED: readonly string[] = [
+  'stdin',
+  'stdout',
+  'stdio',
+  'onInputClosed',
+  'timeoutMs',
+  'highWaterMark',
+  'redirect',
+];
 const SPAWN_KEYS: readonly string[] = PORT_DUPLEX_KEYS.filter((key) => !DECIDED.includes(key));
 const OWN_KEYS: readonly string[] = [
   'encode',
@@ -117,6 +132,7 @@ const OWN_KEYS: readonly string[] = [
   'minUptimeMs',
   'maxRequests',
   'maxAgeMs',
+  'maxRssBytes',
   'closeTimeoutMs',
 ];
 const PORT_KEYS: readonly PropertyKey[] = [...SPAWN_KEYS, ...FRAME_FORMAT_KEYS, ...OWN_KEYS, OPEN_CHILD];
@@ -202,6 +218,7 @@ function check(what: string, command: unknown, args: unknown, options: Options):
         ? Infinity
         : integer('maxRequests', options.maxRequests, 1, Number.MAX_SAFE_INTEGER),
     maxAgeMs: optionalMs('maxAgeMs', options.maxAgeMs),
+    maxRssBytes: checkMaxRss(options.maxRssBytes),
     closeTimeoutMs: integer('closeTimeoutMs', options.closeTimeoutMs ?? 5000, 1, MAX_DELAY_MS),
   };
 }
@@ -249,6 +266,13 @@ function checkRestart(
     backoff: { minMs, maxMs: integer('backoff.maxMs', backoff.maxMs ?? Math.max(minMs, 30_000), minMs, MAX_DELAY_MS) },
     minUptimeMs: integer('minUptimeMs', options.minUptimeMs ?? 1000, 0, MAX_DELAY_MS),
   };
+}
+
+function checkMaxRss(maxRssBytes: number | undefined): number | undefined {
+  if (maxRssBytes === undefined) return undefined;
+  integer('maxRssBytes', maxRssBytes, 1, Number.MAX_SAFE_INTEGER);
+  if (residentBytes(process.pid) !== undefined) return maxRssBytes;
+  throw new RangeError(`expected \`maxRssBytes\` only on Linux with /proc, got ${maxRssBytes} on ${process.platform}`);
 }
 
 function optionalMs(name: string, value: number | undefined): number | undefined {

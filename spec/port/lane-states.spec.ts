@@ -36,6 +36,7 @@ class Subject {
       minUptimeMs: 60_000,
       maxRequests: Infinity,
       maxAgeMs: undefined,
+      maxRssBytes: undefined,
       jitter: 0,
       ids: new RequestIds(),
       open: () => {

@@ -1,3 +1,4 @@
+import fs from 'node:fs';
 import { expect } from 'chai';
 import { Port } from '../../lib/port/port';
 import { checkPortOptions } from '../../lib/port/port-options';
@@ -74,6 +75,7 @@ describe('Port options: the defaults', () => {
       minUptimeMs: 1000,
       maxRequests: Infinity,
       maxAgeMs: undefined,
+      maxRssBytes: undefined,
       closeTimeoutMs: 5000,
     });
   });
@@ -86,6 +88,7 @@ describe('Port options: the defaults', () => {
       'backoff',
       'maxRequests',
       'maxAgeMs',
+      'maxRssBytes',
       'encode',
       'packet',
       'cwd',
@@ -119,6 +122,7 @@ describe('Port options: refused at once, with what was expected and what came', 
     ['minUptimeMs', [-1, '5']],
     ['maxRequests', [0, 1.5, '5', null]],
     ['maxAgeMs', [0, 2 ** 31, '5', null]],
+    ['maxRssBytes', [0, 1.5, -1, '64MB', null]],
     ['closeTimeoutMs', [0, Infinity, '5']],
     ['encode', ['utf8', null, {}]],
     ['decode', ['utf8', null, {}]],
@@ -163,5 +167,23 @@ describe('Port options: refused at once, with what was expected and what came', 
   it('and the environment is not in the message', () => {
     const secret = { SECRET: 'swordfish\0' };
     expect((thrownBy(() => new Port('cat', { env: secret })) as Error).message).to.not.include('swordfish');
+  });
+});
+
+describe('Port options: maxRssBytes', () => {
+  it('is refused by name where no /proc tells how much memory a child has', () => {
+    const { readFileSync } = fs;
+    fs.readFileSync = (() => {
+      throw new Error('ENOENT: no such file or directory');
+    });
+    try {
+      expect(thrownBy(() => check('cat', { maxRssBytes: 1000 }))).to.include({
+        name: 'RangeError',
+        message: `expected \`maxRssBytes\` only on Linux with /proc, got 1000 on ${process.platform}`,
+      });
+      expect(thrownBy(() => check('cat', {}))).to.equal(undefined);
+    } finally {
+      fs.readFileSync = readFileSync;
+    }
   });
 });

@@ -275,6 +275,53 @@ describe('PortPool: planned replacement', () => {
     for (const pid of pids) expect(isAlive(Number(pid))).to.equal(false);
   });
 
+  it('by restart(lane): that lane alone, and no request is lost', async () => {
+    await using pool = obeyAll({ size: 3, maxRestarts: 0 });
+    await allUp(pool);
+    const seen = watchLanes(pool);
+    const replies = Array.from({ length: 300 }, (_, n) => ask(pool, `echo ${n}`));
+    pool.restart(1);
+    while (!seen.includes('exit 1.1')) await once(pool as EventEmitter, 'exit');
+    expect(seen).to.deep.equal(['restart 1.2', 'spawn 1.2', 'exit 1.1']);
+    expect(await Promise.all(replies)).to.deep.equal(Array.from({ length: 300 }, (_, n) => String(n)));
+  });
+
+  it('by restart(lane) heals that lane and no other, and starts its child where it has none', async () => {
+    await using pool = obeyAll({ size: 3, minSize: 2, restart: 'temporary' });
+    await pool.start();
+    const seen = watchLanes(pool);
+    const ends = [rejection(ask(pool, 'exit 3')), rejection(ask(pool, 'exit 4'))];
+    await Promise.all(ends);
+    while (seen.filter((line) => line.startsWith('lanebroken')).length < 2) await turn();
+    expect(states(pool)).to.deep.equal(['broken', 'broken', 'idle']);
+    pool.restart(1);
+    expect(states(pool)).to.deep.equal(['broken', 'starting', 'idle']);
+    pool.restart(2);
+    expect(states(pool)).to.deep.equal(['broken', 'starting', 'starting']);
+    expect(await ask(pool, 'echo healed')).to.equal('healed');
+  });
+
+  it('by restart(lane) heals a pool of which every lane is broken', async () => {
+    await using pool = obeyAll({ size: 2, restart: 'temporary' });
+    await allUp(pool);
+    const broken = once(pool as EventEmitter, 'broken');
+    await Promise.all([rejection(ask(pool, 'exit 3')), rejection(ask(pool, 'exit 4'))]);
+    await broken;
+    pool.restart(1);
+    expect(await Promise.all(['echo a', 'echo b'].map((message) => ask(pool, message)))).to.deep.equal(['a', 'b']);
+    expect(states(pool)).to.deep.equal(['broken', 'ready']);
+  });
+
+  it('by restart(lane) is refused for what is no lane of the pool', async () => {
+    await using pool = obeyAll({ size: 2 });
+    expect(thrownBy(() => pool.restart(2))).to.include({
+      name: 'RangeError',
+      message: 'expected `lane` to be an integer from 0 to 1, got 2',
+    });
+    expect(thrownBy(() => pool.restart('1' as never))).to.include({ name: 'TypeError' });
+    expect(states(pool)).to.deep.equal(['idle', 'idle']);
+  });
+
   it('by restart() starts one child where there is none', async () => {
     await using pool = obeyAll({ size: 3 });
     pool.restart();

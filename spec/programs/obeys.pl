@@ -2,6 +2,7 @@
 #   echo TEXT        answers TEXT
 #   slowly MS TEXT   answers TEXT, MS milliseconds later
 #   drip MS TEXT     answers TEXT, header and all, byte by byte, MS milliseconds apart
+#   hold BYTES       keeps this much more memory, and answers that number
 #   pid              answers the number of this process
 #   raw HEX          puts these bytes on stdout, whatever they are
 #   last HEX CODE    the same, then exits with CODE at once
@@ -29,6 +30,7 @@ sub pause {
     select undef, undef, undef, $ms / 1000;
 }
 
+my @held;
 while (1) {
     my $message = take(unpack 'N', take(4));
     my ($verb, $rest) = $message =~ /^(\w+) ?(.*)$/s;
@@ -36,6 +38,7 @@ while (1) {
     ($ms, $rest) = $rest =~ /^(\d+) (.*)$/s if $verb eq 'slowly' || $verb eq 'drip';
     pause($ms) if $verb eq 'slowly';
     $rest = $$ if $verb eq 'pid';
+    push @held, 'x' x $rest if $verb eq 'hold';
     if ($verb eq 'raw' || $verb eq 'last') {
         my ($hex, $code) = split / /, $rest;
         print pack 'H*', $hex;
