@@ -46,7 +46,7 @@ const requests =
   async (size) => {
     await using port = new Port('cat', { maxInFlight: maxInFlight(size) });
     await port.request(MESSAGE);
-    return timed(() => all(size, () => port.request(MESSAGE)));
+    return await timed(() => all(size, () => port.request(MESSAGE)));
   };
 
 /** All are with the child, which never answers. */
@@ -59,7 +59,7 @@ const aborts =
     const controllers = Array.from({ length: size }, () => (isShared ? shared : new AbortController()));
     const settled = controllers.map(({ signal }) => port.request(MESSAGE, { signal }).catch(() => undefined));
     while (port.queued > 0) await new Promise((resolve) => setImmediate(resolve));
-    return timed(async () => {
+    return await timed(async () => {
       for (const controller of isShared ? [shared] : controllers) controller.abort();
       await Promise.all(settled);
     });
@@ -69,7 +69,7 @@ const aborts =
 const lanes: Measure = async (size) => {
   await using pool = new PortPool('cat', { size });
   await all(size, () => pool.request(MESSAGE));
-  return timed(() => all(100 * size, () => pool.request(MESSAGE)));
+  return await timed(() => all(100 * size, () => pool.request(MESSAGE)));
 };
 
 const rows: Measure = async (size) => {
@@ -77,7 +77,7 @@ const rows: Measure = async (size) => {
   await port.request(MESSAGE);
   const stage = port.transform();
   stage.resume();
-  return timed(async () => {
+  return await timed(async () => {
     for (let left = size; left > 0; left -= 1) {
       if (!stage.write(MESSAGE)) await new Promise((resolve) => stage.once('drain', resolve));
     }
