@@ -44,7 +44,7 @@ export interface LaneOwner {
    */
   handBack(requests: readonly Request[], areCleared: boolean): void;
   /** Something else may have changed: there is room, a child is up, over or gone, a replacement is due. */
-  changed(hasAnswered: boolean): void;
+  changed(lane: Lane, hasAnswered: boolean): void;
   /** Asks that child of the lane, past the queue. */
   ask(lane: Lane, session: Session, message: unknown, options: RequestOptions): Promise<unknown>;
 }
@@ -219,7 +219,7 @@ export class Lane implements SessionOwner {
       this.#beginLifespan();
     }
     this.#handBack(replaced?.leave() ?? []);
-    this.#owner.changed(false);
+    this.#owner.changed(this, false);
   }
 
   changed(session: Session, hasAnswered: boolean): void {
@@ -227,7 +227,7 @@ export class Lane implements SessionOwner {
       this.#policy.answered();
       if (session === this.#current) this.#memory?.answered();
     }
-    this.#owner.changed(hasAnswered);
+    this.#owner.changed(this, hasAnswered);
   }
 
   ask(session: Session, message: unknown, options: RequestOptions): Promise<unknown> {
@@ -247,7 +247,7 @@ export class Lane implements SessionOwner {
       else if (session === this.#next) this.#lostNext(end);
       else if (isCrash) this.#crashedBeside(end);
     }
-    this.#owner.changed(false);
+    this.#owner.changed(this, false);
   }
 
   gone(session: Session): void {
@@ -255,7 +255,7 @@ export class Lane implements SessionOwner {
     this.counters.gone(session);
     if (session === this.#leaving) this.#leaving = undefined;
     if (this.#state === 'backoff' && this.#backoffTimer === undefined) this.#startCurrent();
-    this.#owner.changed(false);
+    this.#owner.changed(this, false);
   }
 
   /** Leaves what belongs to the state that ends. */
@@ -307,7 +307,7 @@ export class Lane implements SessionOwner {
 
   #nowDue(): void {
     this.#askToReplace();
-    this.#owner.changed(false);
+    this.#owner.changed(this, false);
   }
 
   #askToReplace(): void {
@@ -389,7 +389,7 @@ export class Lane implements SessionOwner {
       this.#enter('backoff');
       this.#backoffTimer = setTimeout(() => {
         this.#startCurrent();
-        this.#owner.changed(false);
+        this.#owner.changed(this, false);
       }, delayMs).unref();
     }
     this.#willRestart({ generation, delayMs, cause: end.error });

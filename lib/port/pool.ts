@@ -83,6 +83,8 @@ export class Pool implements LaneOwner, RequestOwner {
   #isStepping = false;
   #stepAgain = false;
   readonly #told = new Fifo<Told>();
+  /** All lanes that may have room: a lane is asked again when it has changed, and so many that are busy cost nothing. */
+  #offered: Lane[] = [];
   /** A lane may be idle, so growth is to be thought of. */
   #mayGrow = true;
   /** A lane's age may have come, so replacement is to be thought of. */
@@ -204,7 +206,7 @@ export class Pool implements LaneOwner, RequestOwner {
     this.#lastBroken = undefined;
     for (const lane of lanes) lane.restart();
     if (lanes.every(({ state }) => state === 'idle')) lanes[0]?.start();
-    this.changed(false);
+    this.#lanesChanged();
   }
 
   close(): Promise<void> {
@@ -243,15 +245,17 @@ export class Pool implements LaneOwner, RequestOwner {
     if (fatal !== undefined) this.#rejectQueued(fatal);
   }
 
-  changed(hasAnswered: boolean): void {
+  changed(lane: Lane, hasAnswered: boolean): void {
+    // In the order of the lanes: of several without a request the first is asked.
+    if (!this.#offered.includes(lane)) {
+      const behind = this.#offered.findIndex(({ id }) => id > lane.id);
+      this.#offered.splice(behind < 0 ? this.#offered.length : behind, 0, lane);
+    }
     if (hasAnswered) {
       this.hasAnswered = true;
       this.#silenceTimer?.refresh();
-    } else {
-      this.#mayGrow = true;
-      this.#mayReplace = true;
-    }
-    this.#step();
+      this.#step();
+    } else this.#lanesChanged();
   }
 
   settled(request: Request): void {
@@ -350,6 +354,8 @@ export class Pool implements LaneOwner, RequestOwner {
       request.giveUp(reason, this.#reasonFor(request, reason));
     }
     for (const place of places) place.reconsider();
+    // What was given up may have made room.
+    this.#offered = [...this.#lanes];
     this.#step();
   }
 
@@ -360,6 +366,13 @@ export class Pool implements LaneOwner, RequestOwner {
     const { phase, ...facts } = request.place.waitOf(request);
     const isStarting = phase === 'queue' && start !== undefined && this.state === 'starting';
     return new TimeoutError({ command, timeoutMs, phase: isStarting ? 'start' : phase, ...facts });
+  }
+
+  /** A child may have to be started or replaced. */
+  #lanesChanged(): void {
+    this.#mayGrow = true;
+    this.#mayReplace = true;
+    this.#step();
   }
 
   #step(): void {
@@ -405,7 +418,7 @@ export class Pool implements LaneOwner, RequestOwner {
   /** Gives what waits to the children that have room. */
   #assign(): void {
     for (let request = this.#queue.peek(); request !== undefined; request = this.#queue.peek()) {
-      const lane = request.kind === 'send' ? this.#laneForSend() : laneFor(request.crashes > 0, this.#lanes);
+      const lane = request.kind === 'send' ? this.#laneForSend() : this.#laneFor(request);
       if (lane === undefined) return;
       if (request.deadline !== undefined && request.deadline.atMs <= performance.now()) {
         request.giveUp('timeout', this.#reasonFor(request, 'timeout'));
@@ -415,6 +428,11 @@ export class Pool implements LaneOwner, RequestOwner {
       lane.give(request);
       if (lane.isReplacementDue) this.#replaceable.add(lane);
     }
+  }
+
+  #laneFor({ crashes }: Request): Lane | undefined {
+    while (this.#offered[0] !== undefined && this.#offered[0].room <= 0) this.#offered.shift();
+    return laneFor(crashes > 0, this.#offered);
   }
 
   #laneForSend(): Lane | undefined {
@@ -467,7 +485,7 @@ export class Pool implements LaneOwner, RequestOwner {
         clearInterval(this.#idleTimer);
         this.#idleTimer = undefined;
       }
-      this.changed(false);
+      this.#lanesChanged();
     }, idleTimeoutMs / IDLE_LOOKS).unref();
   }
 
