@@ -58,6 +58,10 @@ export class ChildInput {
     return this.#state.name === 'closed';
   }
 
+  get isCut(): boolean {
+    return this.#state.name === 'cut';
+  }
+
   /** The child is there: what was held goes to it first. */
   attach(stdin: Writable | null): void {
     const state = this.#state;

@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { boolean, integer, kindOf, oneOf, osText, refuseUnknown, shown } from '../options';
-import type { ChildSpec } from '../process/child-spec';
+import type { ChildSpec, DescriptorUse } from '../process/child-spec';
 
 /**
  * What `new PortDuplex(command, args, options)` takes beside the command and its arguments. All have a default; an unknown
@@ -38,9 +38,11 @@ export interface PortDuplexOptions {
   readonly stdout?: 'pipe' | 'ignore' | undefined;
   /**
    * `'pipe'`: drained, its last bytes are kept for the error, and `port.stderr` gives all of it to a reader. `'inherit'`:
-   * goes to this process's own stderr. `'ignore'`: thrown away. Default `'pipe'`.
+   * goes to this process's own stderr. `'ignore'`: thrown away. `'stdout'`: it is the same descriptor as its stdout, so
+   * that both come as one stream in the order in which they were written, and no error has a tail of it; not on Windows.
+   * Default `'pipe'`.
    */
-  readonly stderr?: 'pipe' | 'inherit' | 'ignore' | undefined;
+  readonly stderr?: 'pipe' | 'inherit' | 'ignore' | 'stdout' | undefined;
   /** How many bytes of stderr are kept for the error. Default 16 KiB. */
   readonly stderrTailBytes?: number | undefined;
   /**
@@ -73,6 +75,18 @@ export interface PortDuplexOptions {
    */
   readonly redirect?: boolean | undefined;
   /**
+   * Further descriptors of the program, by their numbers from 3 to 255, and what the program does with each: it reads what
+   * goes `'in'`, writes what comes `'out'`, or both (`'duplex'`, a socket). `port.fds` has the streams. With
+   * `pipes: true` what goes one way is a pipe, for up to seven of all its descriptors. Default: none.
+   */
+  readonly stdio?: Readonly<Record<number, 'in' | 'out' | 'duplex'>> | undefined;
+  /**
+   * `'fd3'`: what is written goes to the program's descriptor 3, and what is read is what it writes to 4, as with Erlang's
+   * `nouse_stdio`; so nothing that it prints can get between them. What it prints on stdout goes where its stderr goes,
+   * and its stdin is empty. Not together with `redirect` or `stderr: 'stdout'`, and not on Windows. Default `'stdio'`.
+   */
+  readonly channel?: 'stdio' | 'fd3' | undefined;
+  /**
    * Gives the program pipes, as a shell does, where Node gives it sockets: it can then open `/dev/stdin`, `/dev/stdout` and
    * `/dev/stderr`, and short messages take half of the time. The start takes a few milliseconds longer. Only on Linux,
    * with a /bin/sh that makes pipes of here-documents (dash, bash from 5.1, busybox) and with /proc; anywhere else, and
@@ -99,6 +113,9 @@ export interface PortDuplexSettings {
 /** The longest delay that a timer takes (2^31 - 1 ms, 24.8 days). */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 const MAX_BUFFER_BYTES = 2 ** 30;
+/** Those of `stdio`. */
+const FIRST_FD = 3;
+const LAST_FD = 255;
 /** The largest number that Node takes for a user or a group. */
 const MAX_ID = 2 ** 31 - 1;
 /** Windows has exit codes of 32 bits, the others of 8. */
@@ -125,6 +142,8 @@ export const PORT_DUPLEX_KEYS: readonly (keyof PortDuplexOptions)[] = [
   'killTree',
   'highWaterMark',
   'redirect',
+  'stdio',
+  'channel',
   'pipes',
 ];
 
@@ -164,8 +183,7 @@ function checkChild(command: unknown, args: readonly unknown[], options: PortDup
   const program = osText('command', command);
   if (program === '') throw new RangeError("expected `command` to name a program, got ''");
   const killTree = boolean('killTree', options.killTree ?? false);
-  if (killTree && process.platform === 'win32')
-    throw new RangeError('expected `killTree` to be false on Windows, got true');
+  if (process.platform === 'win32') refuseOnWindows(options);
   return {
     command: program,
     args: Array.from(args, (arg, index) => osText(`args[${index}]`, arg, kindOf)),
@@ -176,10 +194,41 @@ function checkChild(command: unknown, args: readonly unknown[], options: PortDup
     gid: gid === undefined ? undefined : integer('gid', gid, 0, MAX_ID),
     stdin: oneOf('stdin', options.stdin ?? 'pipe', ['pipe', 'ignore']),
     stdout: oneOf('stdout', options.stdout ?? 'pipe', ['pipe', 'ignore']),
-    stderr: oneOf('stderr', options.stderr ?? 'pipe', ['pipe', 'inherit', 'ignore']),
+    stderr: oneOf('stderr', options.stderr ?? 'pipe', ['pipe', 'inherit', 'ignore', 'stdout'] as const),
+    channel: oneOf('channel', options.channel ?? 'stdio', ['stdio', 'fd3'] as const),
+    descriptors: checkDescriptors(options),
     killSignal: checkSignalName('killSignal', options.killSignal ?? 'SIGTERM'),
     killTree,
   };
+}
+
+function refuseOnWindows({ killTree, stderr, channel }: PortDuplexOptions): void {
+  if (killTree === true) throw new RangeError('expected `killTree` to be false on Windows, got true');
+  if (stderr === 'stdout') throw new RangeError("expected `stderr` to be no 'stdout' on Windows, got 'stdout'");
+  if (channel === 'fd3') throw new RangeError("expected `channel` to be 'stdio' on Windows, got 'fd3'");
+}
+
+function checkDescriptors({ stdio = {}, channel, stderr, redirect }: PortDuplexOptions): ChildSpec['descriptors'] {
+  if (typeof stdio !== 'object' || (stdio as unknown) === null || Array.isArray(stdio)) {
+    throw new TypeError(`expected \`stdio\` to be an object such as { 3: 'out' }, got ${shown(stdio)}`);
+  }
+  const descriptors: Record<number, DescriptorUse> = {};
+  for (const [name, use] of Object.entries(stdio) as [string, unknown][]) {
+    const fd = Number(name);
+    if (String(fd) !== name || !Number.isInteger(fd) || fd < FIRST_FD || fd > LAST_FD) {
+      throw new RangeError(`expected the names in \`stdio\` to be from ${FIRST_FD} to ${LAST_FD}, got ${shown(name)}`);
+    }
+    if (use !== undefined) descriptors[fd] = oneOf(`stdio[${fd}]`, use, ['in', 'out', 'duplex'] as const);
+  }
+  const beside = {
+    '`redirect`': redirect === true,
+    "`stderr: 'stdout'`": stderr === 'stdout',
+    '`stdio[3]`': 3 in descriptors,
+    '`stdio[4]`': 4 in descriptors,
+  };
+  const [other] = Object.entries(beside).find(([, isThere]) => isThere) ?? [];
+  if (channel !== 'fd3' || other === undefined) return descriptors;
+  throw new TypeError(`expected \`channel: 'fd3'\` without ${other}, got both`);
 }
 
 function checkCwd({ cwd }: PortDuplexOptions): string | undefined {

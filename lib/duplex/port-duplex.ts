@@ -9,6 +9,7 @@ import { Duplex } from '../streams';
 import { throwLater } from '../user-code';
 import { ChildInput, type Callback } from './child-input';
 import { ChildOutput } from './child-output';
+import { Descriptor } from './descriptor';
 import { Limits } from './limits';
 import { Outcome } from './outcome';
 import { checkPortDuplexOptions, checkSignalName } from './port-duplex-options';
@@ -90,6 +91,19 @@ const TypedDuplex: new (options?: node.DuplexOptions) => TypedDuplex = Duplex;
 export class PortDuplex extends TypedDuplex {
   /** Resolves when the program has ended, or will never be started; never rejects. */
   readonly exited: Promise<ExitStatus>;
+  /**
+   * The program's descriptors that the option `stdio` names, as streams by their numbers; they exist before the spawn. What
+   * goes `'in'` is a writable one, what comes `'out'` a readable one, `'duplex'` is both.
+   *
+   * - Unasked for, what the program writes there is drained. Once asked for it must be read or destroyed, or it holds the
+   *   program back while it runs; what came before the first asking is not in it. It ends when the program has closed
+   *   it or is gone.
+   * - One that is written must be ended, for a program that waits for its end. Destroyed before, it destroys the port with
+   *   its error, since the program would take the half for the whole. What the program does not take is dropped.
+   * - They have no errors of their own: how the program ended is told by the port. With a port that is destroyed or fails,
+   *   those still to be written are destroyed.
+   */
+  readonly fds: Readonly<Record<number, node.Duplex>>;
 
   readonly #settings: PortDuplexSettings;
   readonly #input: ChildInput;
@@ -97,6 +111,7 @@ export class PortDuplex extends TypedDuplex {
   readonly #stderr: StderrTail;
   readonly #outcome: Outcome;
   readonly #limits: Limits;
+  readonly #descriptors: ReadonlyMap<number, Descriptor>;
   readonly #piped = new PipedStreams(this);
   readonly #wiring: Wiring;
   readonly #callbacks = new WriteCallbacks();
@@ -132,6 +147,21 @@ export class PortDuplex extends TypedDuplex {
       limits: this.#limits,
     });
     this.exited = this.#outcome.exited;
+    this.#descriptors = new Map(
+      Object.entries(settings.child.descriptors).map(([fd, use]) => {
+        const { orphanGraceMs: graceMs, sides } = settings;
+        const onCut = (error: Error | null): void => void this.destroy(error ?? undefined);
+        return [Number(fd), new Descriptor({ use, graceMs, highWaterMark: sides.highWaterMark, onCut })];
+      }),
+    );
+    this.fds = Object.freeze(
+      Object.defineProperties(
+        {},
+        Object.fromEntries(
+          [...this.#descriptors].map(([fd, descriptor]) => [fd, { enumerable: true, get: () => descriptor.stream }]),
+        ),
+      ),
+    );
     this.once('end', () => this.#outputEnded());
     const wiringOf = (other: unknown) => (other instanceof PortDuplex ? other.#wiring : undefined);
     this.#wiring = wire({
@@ -302,8 +332,11 @@ export class PortDuplex extends TypedDuplex {
     this.#input.cut(reason);
     this.#outcome.cut(reason);
     this.#output.discard();
+    const isCut = error !== null || this.#child?.status === undefined;
+    if (isCut) for (const descriptor of this.#descriptors.values()) descriptor.cut();
     const done = (): void => {
       this.#stderr.release();
+      for (const descriptor of this.#descriptors.values()) descriptor.release();
       this.#callbacks.fail(reason);
       this.#exited(this.#child?.status);
       callback(error);
@@ -326,6 +359,7 @@ export class PortDuplex extends TypedDuplex {
     this.#output.attach(this.#child.stdout);
     this.#stderr.attach(this.#child.stderr);
     this.#input.attach(this.#child.stdin);
+    for (const [fd, end] of this.#child.descriptors) this.#descriptors.get(fd)?.attach(end);
     this.emit('spawn');
   }
 
@@ -339,6 +373,7 @@ export class PortDuplex extends TypedDuplex {
     this.#limits.childExited();
     this.#output.exited();
     this.#stderr.exited();
+    for (const descriptor of this.#descriptors.values()) descriptor.exited();
     this.#outcome.ended(status);
     this.#tellUpstream();
     this.emit('exit', status.exitCode, status.signal);

@@ -1,13 +1,13 @@
 /** One running program. The only importer of node:child_process. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { EventEmitter } from 'node:events';
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import type { SpawnError } from '../errors';
 import { trace } from '../trace';
 import type { ChildSpec } from './child-spec';
 import { exitHook, type LiveChild } from './exit-hook';
 import type { ExitStatus } from './exit-status';
-import { PipeStdio, type FurtherEnds, type StdioPipes } from './stdio-pipes';
+import { ChildStdio, type FurtherEnds, type StdioPipes } from './stdio-pipes';
 import { watchFromOutside } from './outside-watcher';
 import { explainSpawnFailure } from './spawn-failure';
 
@@ -18,6 +18,8 @@ export class Child implements LiveChild {
   readonly stdin: Writable | null;
   readonly stdout: Readable | null;
   readonly stderr: Readable | null;
+  /** Our ends of its descriptors from 3 on, by their numbers. Their owner closes them. */
+  readonly descriptors: ReadonlyMap<number, Duplex>;
   /** undefined while the program runs. */
   status: ExitStatus | undefined;
   /** Whether the program is gone and our ends of its pipes are closed. */
@@ -25,7 +27,7 @@ export class Child implements LiveChild {
 
   readonly #process: ChildProcess;
   readonly #closing = new EventEmitter();
-  readonly #piped: PipeStdio | undefined;
+  readonly #stdio: ChildStdio;
   readonly #killTree: boolean;
   #hasOrphans = false;
 
@@ -34,72 +36,64 @@ export class Child implements LiveChild {
    * throw; the result is then undefined.
    * @param pipes in place of Node's socketpairs; they are the child's or closed afterwards, whatever comes of it
    */
-  static spawn(spec: ChildSpec, onFailure: (error: SpawnError) => void, pipes?: StdioPipes): Child | undefined {
+  static spawn(spec: ChildSpec, onFailure: (error: SpawnError) => void, pipes: StdioPipes = {}): Child | undefined {
     const fail = (cause: unknown): void => void explainSpawnFailure(spec, cause).then(onFailure);
     // Before the call: it takes its time, and the child may be running for most of it.
     const startedAt = performance.now();
-    const piped = pipes && PipeStdio.over(pipes, spec);
+    const stdio = ChildStdio.over(pipes, spec);
     let result: Child | undefined;
     try {
-      const { command, args, cwd, env, argv0, uid, gid, stdin, stdout, stderr, killTree } = spec;
+      const { command, args, cwd, env, argv0, uid, gid, killTree } = spec;
       const child = spawn(command, args, {
         cwd,
         env,
         argv0,
         uid,
         gid,
-        stdio: piped?.stdio ?? [stdin, stdout, stderr],
+        stdio: stdio.entries,
         detached: killTree,
         windowsHide: true,
       });
-      if (child.pid !== undefined) result = new Child(child, child.pid, spec, startedAt, piped);
+      if (child.pid !== undefined) result = new Child(child, child.pid, spec, startedAt, stdio);
       else child.once('error', fail);
     } catch (cause) {
       fail(cause);
     } finally {
-      piped?.closeTheirs();
-      if (result === undefined) piped?.destroy();
+      stdio.closeTheirs();
+      if (result === undefined) stdio.destroy();
     }
     return result;
   }
 
-  private constructor(
-    child: ChildProcess,
-    pid: number,
-    spec: ChildSpec,
-    startedAt: number,
-    piped: PipeStdio | undefined,
-  ) {
+  private constructor(child: ChildProcess, pid: number, spec: ChildSpec, startedAt: number, stdio: ChildStdio) {
     const { command, killSignal, killTree } = spec;
     this.#process = child;
-    this.#piped = piped;
+    this.#stdio = stdio;
     this.#killTree = killTree;
     this.pid = pid;
     this.command = command;
     this.killSignal = killSignal;
-    this.stdin = piped?.stdin ?? child.stdin;
+    stdio.adopt(child.stdio);
+    this.stdin = stdio.stdin;
     // Node would close it at the exit before anybody is told, and what the child left of its group would take that for
     // the end of the input.
     (child as { stdin: Writable | null }).stdin = null;
-    this.stdout = piped?.stdout ?? child.stdout;
-    this.stderr = piped?.stderr ?? child.stderr;
+    this.stdout = stdio.stdout;
+    this.stderr = stdio.stderr;
+    this.descriptors = stdio.descriptors;
     trace.spawn({ command, pid });
     exitHook.add(this);
-    const { stdin } = this;
-    const gone = watchFromOutside({ target: killTree ? -pid : pid, killSignal, stdin });
+    const gone = watchFromOutside({ target: killTree ? -pid : pid, killSignal, inputs: stdio.inputs });
     child.once('exit', (exitCode, signal) => {
       const durationMs = performance.now() - startedAt;
       this.status = { exitCode, signal, durationMs };
       this.#hasOrphans = killTree && this.#signalGroup(0);
       exitHook.delete(this);
       gone?.();
-      process.nextTick(() => {
-        this.stdin?.destroy();
-        piped?.childExited();
-      });
+      process.nextTick(() => stdio.childExited());
       trace.exit({ command, pid, exitCode, signal, durationMs });
     });
-    this.#awaitClose([child, piped?.stdin, piped?.stdout, piped?.stderr]);
+    this.#awaitClose([child, ...stdio.streams]);
     // After a spawn this event means only that a signal could not be sent, which `kill` tells by its result.
     child.on('error', () => undefined);
   }
@@ -117,8 +111,8 @@ export class Child implements LiveChild {
   }
 
   /** Node's `close` does not wait for streams that it did not make itself. */
-  #awaitClose(parts: readonly (EventEmitter | null | undefined)[]): void {
-    const open = new Set(parts.filter((part) => part != null));
+  #awaitClose(parts: readonly EventEmitter[]): void {
+    const open = new Set(parts);
     for (const part of open) {
       part.once('close', () => {
         open.delete(part);
@@ -131,7 +125,7 @@ export class Child implements LiveChild {
 
   /** For another child that is to write to this one; undefined where its stdin is no pipe. */
   openFurtherEnds(): FurtherEnds | undefined {
-    return this.#piped?.openFurtherEnds();
+    return this.#stdio.openFurtherEnds();
   }
 
   /** Whether the signal was sent. None goes to a pid that is gone. */
@@ -170,6 +164,6 @@ export class Child implements LiveChild {
   setRef(isRef: boolean): void {
     const method = isRef ? 'ref' : 'unref';
     this.#process[method]();
-    for (const pipe of [this.stdin, this.stdout, this.stderr]) (pipe as Partial<ChildProcess> | null)?.[method]?.();
+    for (const stream of this.#stdio.streams) (stream as { ref?(): void; unref?(): void })[method]?.();
   }
 }

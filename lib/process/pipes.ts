@@ -34,6 +34,9 @@ export interface PipeSourceOptions {
   readonly timeoutMs?: number;
 }
 
+/** How many are had at a time. */
+export const MAX_PIPES = HELPER_FDS.length;
+
 /** Two socketpairs, a pipe for the outcome of the exec, and one to spare. */
 const SPAWN_FDS = 7;
 
@@ -63,7 +66,7 @@ export class PipeSource {
   }
 
   /**
-   * @param ends at most seven
+   * @param ends at most MAX_PIPES
    * @param done called once: later, or at once where nothing need be waited for; in the caller's asynchronous context
    */
   take(ends: readonly ChildEnd[], done: TakePipes): void {

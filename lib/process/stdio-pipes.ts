@@ -1,39 +1,92 @@
-/** Our side of a child's stdio over anonymous pipes: the streams that a ChildProcess would have made of its sockets. */
+/** Our side of a child's stdio: over anonymous pipes, where there are some, in place of the sockets of a ChildProcess. */
 import { closeSync, constants, fchownSync, openSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import type { ChildSpec } from './child-spec';
-import { pipeSource, type Pipe, type PipeSource } from './pipes';
+import { MAX_PIPES, pipeSource, type Pipe, type PipeSource } from './pipes';
+import { openSocketPair, type SocketPair } from './socket-pair';
 
-const NAMES = ['stdin', 'stdout', 'stderr'] as const;
-type Name = (typeof NAMES)[number];
-type StdioSpec = Pick<ChildSpec, Name>;
+/** What a child may be given, whatever number it has there; a number: of a descriptor from 3 on. */
+export type Slot = 'stdin' | 'stdout' | 'stderr' | number;
+type StdioSpec = Pick<ChildSpec, 'stdin' | 'stdout' | 'stderr' | 'descriptors' | 'channel'>;
 
 /** The pipes that a child is to be given; their owner spawns over them or closes them. */
-export type StdioPipes = Readonly<Partial<Record<Name, Pipe>>>;
+export type StdioPipes = Readonly<Partial<Record<Slot, Pipe | SocketPair>>>;
+
+/** What the child has at each number; at two, where both are one thing. */
+function slotsOf({ channel, stderr, descriptors }: StdioSpec): readonly (Slot | undefined)[] {
+  const slots: (Slot | undefined)[] =
+    channel === 'fd3'
+      ? [undefined, 'stderr', 'stderr', 'stdin', 'stdout']
+      : ['stdin', 'stdout', stderr === 'stdout' ? 'stdout' : 'stderr'];
+  for (const fd of Object.keys(descriptors).map(Number)) slots[fd] = fd;
+  return Array.from(slots);
+}
+
+type Entry = 'pipe' | 'ignore' | number | Writable;
+
+/** What the spec says of it. */
+function entryOf(spec: StdioSpec, slot: Slot | undefined): Entry {
+  if (slot === undefined) return 'ignore';
+  if (typeof slot === 'number') return 'pipe';
+  const entry = spec[slot];
+  // Ours, whatever number the child has it at.
+  return entry === 'inherit' || entry === 'stdout' ? 2 : entry;
+}
+
+/** What is a pipe in the spec, each once. */
+function pipeSlots(spec: StdioSpec): Slot[] {
+  const slots = new Set(slotsOf(spec));
+  return [...slots].filter((slot): slot is Slot => entryOf(spec, slot) === 'pipe');
+}
+
+/** What the child has at two numbers, where we are at the other end of it. */
+function sharedSlot(spec: StdioSpec): Slot | undefined {
+  const slots = slotsOf(spec);
+  return pipeSlots(spec).find((slot) => slots.indexOf(slot) !== slots.lastIndexOf(slot));
+}
 
 /**
- * Pipes for all that is `'pipe'` in the spec.
+ * Pipes for all that is `'pipe'` in the spec, but for what goes both ways, and what is more than are had at a time.
  * @param done called once, now or later, with the pipes or with a sentence that says why there are none
  */
 export function takeStdioPipes(
   spec: StdioSpec,
-  done: (result: StdioPipes | string) => void,
+  done: (result: Readonly<Partial<Record<Slot, Pipe>>> | string) => void,
   source: PipeSource = pipeSource,
 ): void {
-  const names = NAMES.filter((name) => spec[name] === 'pipe');
-  const ends = names.map((name) => (name === 'stdin' ? 'reads' : 'writes'));
+  const useOf = (slot: Slot) => (typeof slot === 'number' ? spec.descriptors[slot] : slot === 'stdin' ? 'in' : 'out');
+  const slots = pipeSlots(spec)
+    .filter((slot) => useOf(slot) !== 'duplex')
+    .slice(0, MAX_PIPES);
+  const ends = slots.map((slot) => (useOf(slot) === 'in' ? 'reads' : 'writes'));
   source.take(ends, (result) => {
     if (typeof result === 'string') done(result);
-    else done(Object.fromEntries(names.map((name, index) => [name, result[index]])));
+    else done(Object.fromEntries(slots.map((slot, index) => [slot, result[index]])));
   });
 }
 
+/**
+ * Where there are no pipes: a pair of sockets for what the child has at two numbers, since a ChildProcess would make two
+ * things of it.
+ * @param done called once, now or later, with the pair, with nothing where none is needed, or with the reason why there is none
+ */
+export function takeSharedPair(spec: StdioSpec, done: (result: StdioPipes | string) => void): void {
+  const slot = sharedSlot(spec);
+  if (slot === undefined) done({});
+  else openSocketPair((result) => done(result instanceof Error ? result.message : { [slot]: result }));
+}
+
 export function closeStdioPipes(pipes: StdioPipes): void {
-  for (const { ours, theirs } of Object.values(pipes)) {
-    closeSync(ours);
-    closeSync(theirs);
+  for (const { ours, theirs } of Object.values(pipes) as (Pipe | SocketPair)[]) {
+    closeEnd(ours);
+    closeEnd(theirs);
   }
+}
+
+function closeEnd(end: number | Socket): void {
+  if (typeof end === 'number') closeSync(end);
+  else end.destroy();
 }
 
 /** Two more ends of a child's stdin, for another child that writes there in our place. */
@@ -82,57 +135,113 @@ export class KeptEnd {
   }
 }
 
-export class PipeStdio {
-  stdin: Writable | null = null;
-  stdout: Readable | null = null;
-  stderr: Readable | null = null;
-  /** What the spawn is given in place of the spec's own. */
-  readonly stdio: (StdioSpec[Name] | number)[];
-  readonly #theirs: number[] = [];
+export class ChildStdio {
+  readonly #spec: StdioSpec;
+  readonly #slots: readonly (Slot | undefined)[];
+  readonly #entries: Entry[];
+  readonly #streams = new Map<Slot, Duplex>();
+  readonly #theirs: (number | Socket)[] = [];
   #stdinFd: number | undefined;
 
   /**
-   * Makes the streams, and closes the pipes for which the spec has no use after all.
-   * @returns undefined where the system refuses; all pipes are closed then
+   * Makes the streams, and closes the pipes for which the spec has no use after all; all of them where the system refuses.
    */
-  static over(pipes: StdioPipes, spec: ChildSpec): PipeStdio | undefined {
-    const streams = new PipeStdio(spec);
-    const left = new Map(Object.entries(pipes)) as Map<Name, Pipe>;
+  static over(pipes: StdioPipes, spec: ChildSpec): ChildStdio {
+    const stdio = new ChildStdio(spec);
+    const left: Partial<Record<Slot, Pipe | SocketPair>> = { ...pipes };
     try {
-      for (const name of NAMES) {
-        const pipe = left.get(name);
-        if (pipe === undefined || spec[name] !== 'pipe') continue;
-        streams.#make(name, pipe.ours);
-        left.delete(name);
-        streams.#theirs.push(pipe.theirs);
-        streams.stdio[NAMES.indexOf(name)] = pipe.theirs;
-        chown(pipe.theirs, spec);
+      for (const slot of pipeSlots(spec)) {
+        const pipe = left[slot];
+        if (pipe === undefined) continue;
+        stdio.#make(slot, pipe.ours);
+        // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- what is left is closed
+        delete left[slot];
+        stdio.#give(slot, pipe.theirs);
+        if (typeof pipe.theirs === 'number') chown(pipe.theirs, spec);
       }
-      return streams;
+      return stdio;
     } catch {
-      streams.closeTheirs();
-      streams.destroy();
-      return undefined;
+      stdio.closeTheirs();
+      stdio.destroy();
+      return new ChildStdio(spec);
     } finally {
-      closeStdioPipes(Object.fromEntries(left));
+      closeStdioPipes(left);
     }
   }
 
-  private constructor({ stdin, stdout, stderr }: StdioSpec) {
-    this.stdio = [stdin, stdout, stderr];
+  private constructor(spec: StdioSpec) {
+    this.#spec = spec;
+    this.#slots = slotsOf(spec);
+    this.#entries = this.#slots.map((slot) => entryOf(spec, slot));
   }
 
-  #make(name: Name, fd: number): void {
-    if (name === 'stdin') {
-      this.stdin = new Socket({ fd, readable: false, writable: true });
-      this.#stdinFd = fd;
-    } else if (name === 'stdout') this.stdout = slabReader(fd);
-    else this.stderr = new Socket({ fd, readable: true, writable: false });
+  /**
+   * What the spawn is given.
+   * @throws where the child is to have one thing at two numbers and there is none
+   */
+  get entries(): Entry[] {
+    const shared = sharedSlot(this.#spec);
+    if (shared === undefined || this.#streams.has(shared)) return this.#entries;
+    throw new Error('there is no pipe, and no pair of sockets, that the child could have as its stdout and its stderr');
+  }
+
+  /** Our ends; null where there is none. */
+  get stdin(): Writable | null {
+    return this.#streams.get('stdin') ?? null;
+  }
+
+  get stdout(): Readable | null {
+    return this.#streams.get('stdout') ?? null;
+  }
+
+  get stderr(): Readable | null {
+    return this.#streams.get('stderr') ?? null;
+  }
+
+  /** Those of its descriptors from 3 on, by their numbers. */
+  get descriptors(): ReadonlyMap<number, Duplex> {
+    return new Map([...this.#streams].filter((entry): entry is [number, Duplex] => typeof entry[0] === 'number'));
+  }
+
+  /** Those whose end means something to the child. */
+  get inputs(): readonly Duplex[] {
+    return [...this.#streams].filter(([slot]) => this.#isInput(slot)).map(([, stream]) => stream);
+  }
+
+  get streams(): readonly Duplex[] {
+    return [...this.#streams.values()];
+  }
+
+  /** Takes those that the ChildProcess has made. */
+  adopt(made: readonly unknown[]): void {
+    for (const slot of pipeSlots(this.#spec)) {
+      if (!this.#streams.has(slot)) this.#streams.set(slot, made[this.#slots.indexOf(slot)] as Duplex);
+    }
+  }
+
+  #isInput(slot: Slot): boolean {
+    return slot === 'stdin' || (typeof slot === 'number' && this.#spec.descriptors[slot] === 'in');
+  }
+
+  #make(slot: Slot, end: number | Socket): void {
+    if (typeof end !== 'number') {
+      this.#streams.set(slot, end);
+      return;
+    }
+    const isInput = this.#isInput(slot);
+    if (slot === 'stdout') this.#streams.set(slot, slabReader(end));
+    else this.#streams.set(slot, new Socket({ fd: end, readable: !isInput, writable: isInput }));
+    if (slot === 'stdin') this.#stdinFd = end;
+  }
+
+  #give(slot: Slot, end: number | Socket): void {
+    this.#theirs.push(end);
+    for (const [fd, one] of this.#slots.entries()) if (one === slot) this.#entries[fd] = end;
   }
 
   /** The child has its own copies, or will never be. */
   closeTheirs(): void {
-    for (const fd of this.#theirs.splice(0)) closeSync(fd);
+    for (const end of this.#theirs.splice(0)) closeEnd(end);
   }
 
   /** What a ChildProcess does with its own: nobody takes more input, and an end that nobody waits for is looked for. */
@@ -144,7 +253,8 @@ export class PipeStdio {
 
   /** @returns undefined where stdin is no pipe of ours, is closed, or the system refuses */
   openFurtherEnds(): FurtherEnds | undefined {
-    if (this.#stdinFd === undefined || !this.stdin || this.stdin.destroyed) return undefined;
+    const { stdin } = this;
+    if (this.#stdinFd === undefined || !stdin || stdin.destroyed) return undefined;
     const path = `/proc/self/fd/${this.#stdinFd}`;
     let theirs: number | undefined;
     try {
@@ -157,7 +267,7 @@ export class PipeStdio {
   }
 
   destroy(): void {
-    for (const name of NAMES) this[name]?.destroy();
+    for (const stream of this.streams) stream.destroy();
   }
 }
 
@@ -182,7 +292,7 @@ const readBuffer = Buffer.allocUnsafeSlow(64 * 1024);
  * Reads without the 64 KiB that Node would allocate for each read and shrink to what came. It flows, pauses, resumes and
  * ends as any socket, but its `data` does not pass through the buffer of the stream, so `read()` has nothing.
  */
-function slabReader(fd: number): Readable {
+function slabReader(fd: number): Socket {
   const slab = new Slab();
   const onread = {
     buffer: readBuffer,

@@ -64,13 +64,15 @@ describe('PortDuplex options: the defaults', () => {
       stderr: 'pipe',
       killSignal: 'SIGTERM',
       killTree: false,
+      descriptors: {},
+      channel: 'stdio',
     });
   });
 
   it('stand in for undefined', () => {
     const known = ['cwd', 'env', 'extendEnv', 'argv0', 'uid', 'gid', 'signal', 'timeoutMs', 'successCodes', 'stdin'];
     const more = ['stdout', 'stderr', 'stderrTailBytes', 'onInputClosed', 'orphanGraceMs', 'killSignal'];
-    const rest = ['forceKillAfterMs', 'killTree', 'highWaterMark', 'redirect', 'pipes'];
+    const rest = ['forceKillAfterMs', 'killTree', 'highWaterMark', 'redirect', 'pipes', 'stdio', 'channel'];
     const unset = Object.fromEntries([...known, ...more, ...rest].map((name) => [name, undefined]));
     expect(check('cat', unset)).to.deep.equal(check('cat'));
   });
@@ -124,7 +126,7 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
       TypeError,
       'expected the options of PortDuplex to be among cwd, env, extendEnv, argv0, uid, gid, signal, timeoutMs, ' +
         'successCodes, stdin, stdout, stderr, stderrTailBytes, onInputClosed, orphanGraceMs, killSignal, ' +
-        'forceKillAfterMs, killTree, highWaterMark, redirect, pipes, got `timeout`; did you mean `timeoutMs`?',
+        'forceKillAfterMs, killTree, highWaterMark, redirect, stdio, channel, pipes, got `timeout`; did you mean `timeoutMs`?',
     ],
     ['a cwd that is no string', ['cat', { cwd: 7 }], TypeError, 'expected `cwd` to be a path or a file: URL, got 7'],
     ['an empty cwd', ['cat', { cwd: '' }], RangeError, "expected `cwd` to name a directory, got ''"],
@@ -203,7 +205,67 @@ describe('PortDuplex options: a wrong one throws from the constructor, says what
     ],
     ['stdin', ['cat', { stdin: 'inherit' }], RangeError, "expected `stdin` to be 'pipe' or 'ignore', got 'inherit'"],
     ['stdout', ['cat', { stdout: 1 }], TypeError, "expected `stdout` to be 'pipe' or 'ignore', got 1"],
-    ['stderr', ['cat', { stderr: 'x' }], RangeError, "expected `stderr` to be 'pipe', 'inherit' or 'ignore', got 'x'"],
+    [
+      'stderr',
+      ['cat', { stderr: 'x' }],
+      RangeError,
+      "expected `stderr` to be 'pipe', 'inherit', 'ignore' or 'stdout', got 'x'",
+    ],
+    [
+      'stdio',
+      ['cat', { stdio: 'pipe' }],
+      TypeError,
+      "expected `stdio` to be an object such as { 3: 'out' }, got 'pipe'",
+    ],
+    [
+      'a list as stdio',
+      ['cat', { stdio: ['in'] }],
+      TypeError,
+      "expected `stdio` to be an object such as { 3: 'out' }, got [ 'in' ]",
+    ],
+    [
+      'a descriptor below 3',
+      ['cat', { stdio: { 2: 'in' } }],
+      RangeError,
+      "expected the names in `stdio` to be from 3 to 255, got '2'",
+    ],
+    [
+      'a descriptor above 255',
+      ['cat', { stdio: { 256: 'in' } }],
+      RangeError,
+      "expected the names in `stdio` to be from 3 to 255, got '256'",
+    ],
+    [
+      'a descriptor that is no number',
+      ['cat', { stdio: { '03': 'in' } }],
+      RangeError,
+      "expected the names in `stdio` to be from 3 to 255, got '03'",
+    ],
+    [
+      'the use of a descriptor',
+      ['cat', { stdio: { 3: 'pipe' } }],
+      RangeError,
+      "expected `stdio[3]` to be 'in', 'out' or 'duplex', got 'pipe'",
+    ],
+    ['channel', ['cat', { channel: 'fd5' }], RangeError, "expected `channel` to be 'stdio' or 'fd3', got 'fd5'"],
+    [
+      'a channel beside redirect',
+      ['cat', { channel: 'fd3', redirect: true }],
+      TypeError,
+      "expected `channel: 'fd3'` without `redirect`, got both",
+    ],
+    [
+      'a channel beside stderr into stdout',
+      ['cat', { channel: 'fd3', stderr: 'stdout' }],
+      TypeError,
+      "expected `channel: 'fd3'` without `stderr: 'stdout'`, got both",
+    ],
+    [
+      'a channel beside a use of its descriptors',
+      ['cat', { channel: 'fd3', stdio: { 4: 'out' } }],
+      TypeError,
+      "expected `channel: 'fd3'` without `stdio[4]`, got both",
+    ],
     [
       'stderrTailBytes',
       ['cat', { stderrTailBytes: -1 }],

@@ -15,6 +15,8 @@ export function childSpec(command: string, args: readonly string[] = [], others:
     stdin: 'pipe',
     stdout: 'pipe',
     stderr: 'pipe',
+    descriptors: {},
+    channel: 'stdio',
     killSignal: 'SIGTERM',
     killTree: false,
     ...others,

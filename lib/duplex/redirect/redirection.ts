@@ -9,7 +9,13 @@ import { closeSync } from 'node:fs';
 import type { Duplex, Writable } from 'node:stream';
 import type { ChildSpec } from '../../process/child-spec';
 import { isSuccess, type ExitStatus } from '../../process/exit-status';
-import { closeStdioPipes, takeStdioPipes, type FurtherEnds, type StdioPipes } from '../../process/stdio-pipes';
+import {
+  closeStdioPipes,
+  takeSharedPair,
+  takeStdioPipes,
+  type FurtherEnds,
+  type StdioPipes,
+} from '../../process/stdio-pipes';
 import { trace } from '../../trace';
 import type { ChildInput } from '../child-input';
 import type { ChildOutput } from '../child-output';
@@ -47,21 +53,27 @@ export function wire(port: WiredPort): Wiring {
   const { child, pipes } = port.settings;
   return {
     isWaiting: false,
-    connect: (spawn) => (pipes ? takePipes(child, (taken) => spawn(child, taken)) : spawn(child, undefined)),
+    connect: (spawn) => (pipes ? takePipes : takePair)(child, (taken) => spawn(child, taken)),
     exited: (_status, done) => done(),
   };
 }
 
-type PipesFor = Pick<ChildSpec, 'command' | 'stdin' | 'stdout' | 'stderr'>;
-
-function takePipes(child: PipesFor, done: (pipes: StdioPipes | undefined) => void): void {
+function takePipes(child: ChildSpec, done: (pipes: StdioPipes | undefined) => void): void {
   takeStdioPipes(child, (result) => {
     if (typeof result !== 'string') {
       done(result);
       return;
     }
     trace.noPipes({ command: child.command, reason: result });
-    done(undefined);
+    takePair(child, done);
+  });
+}
+
+/** What the child cannot do without. Where it is not to be had, the spawn fails. */
+function takePair(child: ChildSpec, done: (pipes: StdioPipes | undefined) => void): void {
+  takeSharedPair(child, (result) => {
+    if (typeof result === 'string') trace.noPipes({ command: child.command, reason: result });
+    done(typeof result === 'string' ? undefined : result);
   });
 }
 
@@ -128,9 +140,9 @@ class Redirection implements Wiring {
   }
 
   /** What a port writes goes over a pipe, of which this process keeps an end: see KeptEnd. */
-  #pipesWanted(): PipesFor | undefined {
+  #pipesWanted(): ChildSpec | undefined {
     const { settings, piped, wiringOf } = this.#port;
-    if (settings.pipes) return settings.child;
+    if (settings.pipes || settings.child.stderr === 'stdout') return settings.child;
     const isBetweenPorts = settings.child.stdin === 'pipe' && wiringOf(piped.source) instanceof Redirection;
     return isBetweenPorts ? { ...settings.child, stdout: 'ignore', stderr: 'ignore' } : undefined;
   }
