@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Conversation, type Exchange, type Program, timingOf } from './conversation';
 import { echo, ending, judge, patterned, type Suspicion } from './exchange';
-import { whetherItSpeaksFirst, whetherItStays, whySilent } from './experiments';
+import { whetherItIsElsewhere, whetherItSpeaksFirst, whetherItStays, whySilent } from './experiments';
 import { count, finding, type Diagnosis, type Finding, shownBytes } from './findings';
 
 /** What a case is done with. */
@@ -64,7 +64,8 @@ async function noMessage({ program }: Subject): Promise<Outcome> {
   if (run.bytes.length > 0) return finding(run.replies.length > 0 ? 'speaks-first' : 'print-on-stdout', sent, came);
   if (status === undefined) return finding('no-exit', sent, `no exit in ${program.timeoutMs} ms`);
   if (status.exitCode === 0) return 'no byte, exit code 0';
-  return finding((await whetherItStays(program)) ? 'fails-at-end' : 'does-not-start', sent, came);
+  if (await whetherItStays(program)) return finding('fails-at-end', sent, came);
+  return finding((await whetherItIsElsewhere(program)) ? 'other-channel' : 'does-not-start', sent, came);
 }
 
 async function oneMessage(subject: Subject): Promise<Outcome> {
@@ -84,8 +85,10 @@ async function oneMessage(subject: Subject): Promise<Outcome> {
     const came = found === undefined ? verdict.came : `${verdict.came}; ${found.evidence}`;
     return finding(found?.diagnosis ?? 'stray-frame', sent, came);
   }
-  if (!UNCLEAR.includes(verdict.diagnosis)) return verdict;
-  const came = run.bytes.length > 0 ? verdict.came : `nothing in ${program.timeoutMs} ms`;
+  // One that reads stdin, where nothing comes, leaves at once.
+  const hasLeft = verdict.diagnosis === 'exits' && program.channel === 'fd3';
+  if (!UNCLEAR.includes(verdict.diagnosis) && !hasLeft) return verdict;
+  const came = run.bytes.length > 0 || hasLeft ? verdict.came : `nothing in ${program.timeoutMs} ms`;
   const found = await whySilent(program, first);
   if (found === undefined) return finding(verdict.diagnosis, sent, came);
   return finding(found.diagnosis, sent, `${came}; ${found.evidence}`);

@@ -2,7 +2,7 @@
 import { CASES, type Case, type Subject } from './cases';
 import type { Exchange, Program } from './conversation';
 import { echo } from './exchange';
-import type { Finding } from './findings';
+import type { Diagnosis, Finding } from './findings';
 
 export type Row =
   | { readonly name: string; readonly result: 'ok'; readonly came: string }
@@ -16,6 +16,8 @@ export interface CheckOptions {
   readonly onRow?: (row: Row) => void;
 }
 
+/** What no case can be passed with. */
+const HOPELESS: readonly Diagnosis[] = ['does-not-start', 'other-channel'];
 const ECHOED = ['hello', 'a second message', 'and the third'].map(echo);
 
 /** @throws NotStartedError */
@@ -28,7 +30,7 @@ export async function check(program: Program, { pairs, onRow }: CheckOptions = {
       hopeless === undefined
         ? (leftOut(one, program, pairs !== undefined) ?? (await run(one, subject)))
         : notRun(one, hopeless);
-    if (row.result === 'failed' && (one.isFirst === true || row.diagnosis === 'does-not-start')) hopeless ??= one.name;
+    if (row.result === 'failed' && (one.isFirst === true || HOPELESS.includes(row.diagnosis))) hopeless ??= one.name;
     rows.push(row);
     onRow?.(row);
   }

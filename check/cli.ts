@@ -19,6 +19,7 @@ pairs of --request and --expect are given.
   --length-includes-prefix   the length of a --prefix counts its own bytes too
   --framing lines            each message is a line, instead of a length and a message
   --framing content-length   each message has a Content-Length header, as with language servers
+  --channel fd3              the program reads messages on descriptor 3 and writes replies on 4, not on 0 and 1
   --request TEXT             a request, as text, or as bytes: hex:00ff10; may be repeated
   --expect TEXT              the reply to the request at the same place; with none at all any reply will do
   --timeout MS               the longest silence that is waited for (5000)
@@ -37,6 +38,7 @@ const OPTIONS = {
   endian: { type: 'string' },
   'length-includes-prefix': { type: 'boolean' },
   framing: { type: 'string' },
+  channel: { type: 'string' },
   request: { type: 'string', multiple: true },
   expect: { type: 'string', multiple: true },
   timeout: { type: 'string' },
@@ -86,10 +88,11 @@ export async function main(args: readonly string[], { out, err }: Console): Prom
   }
 }
 
-function asJson({ command, wire }: Program, conforms: boolean, rows: readonly Row[]): string {
+function asJson({ command, wire, channel }: Program, conforms: boolean, rows: readonly Row[]): string {
   const { packet } = wire.format ?? {};
   const width = packet === undefined ? {} : { packet };
-  return JSON.stringify({ command, framing: wire.name, ...width, conforms, cases: rows }, undefined, 2);
+  const where = channel === 'fd3' ? { channel } : {};
+  return JSON.stringify({ command, framing: wire.name, ...width, ...where, conforms, cases: rows }, undefined, 2);
 }
 
 /** @returns a text where only that is asked for */
@@ -110,8 +113,9 @@ function parse(args: readonly string[]): Order | string {
     throw new UsageError(`expected --timeout to be an integer from 1 to ${2 ** 31 - 1}, got ${values.timeout}`);
   }
   const wire = wireOf(values);
+  const channel = among('channel', values.channel ?? 'stdio', ['stdio', 'fd3'] as const);
   return {
-    program: { command, args: rest, wire, timeoutMs },
+    program: { command, args: rest, wire, channel, timeoutMs },
     pairs: pairsOf(values.request, values.expect, wire),
     isJson: values.json === true,
   };

@@ -20,6 +20,8 @@ export interface Program {
   readonly command: string;
   readonly args: readonly string[];
   readonly wire: Wire;
+  /** `'fd3'`: it reads its descriptor 3 and writes its 4. Default `'stdio'`. */
+  readonly channel?: 'stdio' | 'fd3' | undefined;
   /** The longest silence that is waited for, in milliseconds. */
   readonly timeoutMs: number;
   readonly timing?: Partial<Timing> | undefined;
@@ -77,7 +79,8 @@ export class Conversation {
     this.#program = program;
     this.#wire = wire;
     this.#reader = wire.reader();
-    const port = new PortDuplex(program.command, program.args, { forceKillAfterMs: 1000 });
+    const { command, args, channel } = program;
+    const port = new PortDuplex(command, args, { channel, forceKillAfterMs: 1000 });
     this.#port = port;
     port.stderr?.on('data', (chunk: Buffer) => (this.stderr = (this.stderr + String(chunk)).slice(-STDERR_CHARACTERS)));
     port.on('data', (chunk: Buffer) => this.#take(chunk));

@@ -17,10 +17,11 @@ const MOST_EXTRA_BYTES = 8;
 
 /** @returns the first that explains it, in the order of their certainty */
 export async function whySilent(program: Program, exchange: Exchange): Promise<Discovery | undefined> {
-  const experiments =
+  const experiments: Experiment[] =
     program.wire.format === undefined
       ? [unasked, withLength, ...(program.wire.isLines ? [] : [asLine]), atTheEnd]
       : [unasked, ...inOtherLengths(program.wire.format), withMoreBytes, asLine, atTheEnd];
+  if (hasOthers) experiments.push(elsewhere);
   const found = await Promise.all(experiments.map((experiment) => experiment(brief(program), exchange)));
   return found.find((discovery) => discovery !== undefined);
 }
@@ -35,6 +36,18 @@ export async function whetherItStays(program: Program): Promise<boolean> {
   await using run = new Conversation(program);
   const { experimentMs } = timingOf(program);
   return (await run.awaitExit(Math.min(program.timeoutMs, experimentMs))) === undefined;
+}
+
+/** Whether it stays where messages come on other descriptors, though it does not stay here. */
+export async function whetherItIsElsewhere(program: Program): Promise<boolean> {
+  return hasOthers && (await whetherItStays(onOther(program)));
+}
+
+/** Whether this system can give a program other descriptors. */
+const hasOthers = process.platform !== 'win32';
+
+function onOther(program: Program): Program {
+  return { ...program, channel: program.channel === 'fd3' ? 'stdio' : 'fd3' };
 }
 
 function brief(program: Program): Program {
@@ -105,6 +118,14 @@ async function atTheEnd(program: Program, exchange: Exchange): Promise<Discovery
   run.endInput();
   if (!(await run.awaitReplies(1)) || isOther(run.replies[0], exchange)) return undefined;
   return { diagnosis: 'no-flush', evidence: 'the reply came when the input was ended' };
+}
+
+async function elsewhere(program: Program, exchange: Exchange): Promise<Discovery | undefined> {
+  await using run = new Conversation(onOther(program));
+  run.send(exchange);
+  if (!(await run.awaitReplies(1)) || isOther(run.replies[0], exchange)) return undefined;
+  const where = program.channel === 'fd3' ? 'stdin and stdout' : 'descriptors 3 and 4';
+  return { diagnosis: 'other-channel', evidence: `on ${where} it answers` };
 }
 
 async function asLine(program: Program, exchange: Exchange): Promise<Discovery | undefined> {

@@ -67,6 +67,10 @@ const ADVICE = {
     means: 'the program speaks the protocol with a length of another width',
     fix: 'say --packet or --prefix with that width, or change the program',
   },
+  'other-channel': {
+    means: 'the program speaks on other descriptors: on stdin and stdout, or on 3 and 4',
+    fix: 'say --channel fd3 of a program that reads 3 and writes 4, and leave it out of one that reads 0 and writes 1',
+  },
   'line-based': {
     means: 'the program reads lines, not frames',
     fix: 'say --framing lines; or read 4 bytes of length, then as many bytes as it says',

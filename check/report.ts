@@ -5,8 +5,9 @@ import type { Program } from './conversation';
 const NAME_WIDTH = 26;
 const FIELDS = ['sent', 'came', 'means', 'fix'] as const;
 
-export function heading({ command, args, wire }: Program): string {
-  return `rexport check, ${wire.name}: ${[command, ...args].join(' ')}\n`;
+export function heading({ command, args, wire, channel }: Program): string {
+  const where = channel === 'fd3' ? ', on descriptors 3 and 4' : '';
+  return `rexport check, ${wire.name}${where}: ${[command, ...args].join(' ')}\n`;
 }
 
 export function lines(row: Row): string {

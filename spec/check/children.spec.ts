@@ -18,7 +18,7 @@ describe('rexport check on programs that keep it', () => {
   type Language = readonly [
     name: string,
     probe: readonly [string, ...string[]],
-    run: () => Pick<Program, 'command' | 'args'> & { readonly packet?: 1 | 2 },
+    run: () => Pick<Program, 'command' | 'args' | 'channel'> & { readonly packet?: 1 | 2 },
     build?: () => readonly [string, string[]],
   ];
   const node = { command: process.execPath };
@@ -27,11 +27,21 @@ describe('rexport check on programs that keep it', () => {
     ['servePort, {packet, 1}', ['true'], () => ({ ...node, args: [programPath('echoing'), '1'], packet: 1 })],
     ['servePort, {packet, 2}', ['true'], () => ({ ...node, args: [programPath('echoing'), '2'], packet: 2 })],
     [
+      'servePort on descriptors 3 and 4',
+      ['true'],
+      () => ({ ...node, args: [programPath('echoing'), '4', 'fd3'], channel: 'fd3' }),
+    ],
+    [
       'child.ts',
       ['true'],
       () => ({ ...node, args: [path.resolve(programPath('echoing'), '../../../examples/children/child.js')] }),
     ],
     ['child.py', [python3, '--version'], () => ({ command: python3, args: [example('child.py')] })],
+    [
+      'child.py on descriptors 3 and 4',
+      [python3, '--version'],
+      () => ({ command: python3, args: [example('child.py'), 'fd3'], channel: 'fd3' }),
+    ],
     ['child.pl', ['perl', '-v'], () => ({ command: 'perl', args: [example('child.pl')] })],
     ['child.rb', ['ruby', '--version'], () => ({ command: 'ruby', args: [example('child.rb')] })],
     [
@@ -39,6 +49,12 @@ describe('rexport check on programs that keep it', () => {
       ['cc', '--version'],
       () => ({ command: built('child-c'), args: [] }),
       () => ['cc', ['-Wall', '-Wextra', '-Werror', '-O1', '-o', built('child-c'), example('child.c')]],
+    ],
+    [
+      'child.c on descriptors 3 and 4',
+      ['cc', '--version'],
+      () => ({ command: built('child-c-fd3'), args: ['fd3'], channel: 'fd3' }),
+      () => ['cc', ['-O1', '-o', built('child-c-fd3'), example('child.c')]],
     ],
     [
       'child.rs',
@@ -60,7 +76,7 @@ describe('rexport check on programs that keep it', () => {
   ];
 
   // the others take a compiler, or half a minute of a busy machine
-  const usual = ['servePort', 'child.ts', 'child.py', 'child.pl', 'child.c'];
+  const usual = ['servePort', 'child.ts', 'child.py', 'child.pl', 'child.c', 'servePort on descriptors 3 and 4'];
   const languages = stressed(
     all,
     all.filter(([name]) => usual.includes(name)),

@@ -149,6 +149,41 @@ describe('the command rexport check', () => {
     expect(blocks.out).to.match(/^rexport check, Content-Length: cat$/m);
   });
 
+  it('checks programs that read descriptor 3 and write 4, whatever they print', async () => {
+    const program = '$| = 1; print "I print\\n"; open I, "<&=3"; open O, ">&=4"; O->autoflush; print O $_ while <I>';
+    const { code, out } = await run('check', '--channel', 'fd3', '--framing', 'lines', '--', 'perl', '-e', program);
+    expect(code, out).to.equal(0);
+    expect(out).to.match(/^rexport check, lines, on descriptors 3 and 4: perl /);
+    expect(out).to.match(/^ok +on stderr +1 line, harmless there: I print$/m);
+    const json = await run('check', '--json', '--channel', 'fd3', '--', 'sh', '-c', 'exec cat <&3 >&4');
+    expect(JSON.parse(json.out)).to.include({ channel: 'fd3', conforms: true });
+  });
+
+  const elsewhere: [title: string, args: string[], rows: RegExp[]][] = [
+    [
+      'stdin and stdout, where 3 and 4 were said',
+      ['--channel', 'fd3', '--', 'cat'],
+      [/^failed +one message +other-channel$/m, /^ +came +exit code 0; on stdin and stdout it answers$/m],
+    ],
+    [
+      '3 and 4, where that was not said',
+      ['--', 'sh', '-c', 'exec cat <&3 >&4'],
+      [/^failed +no message +other-channel$/m],
+    ],
+    [
+      '3 and 4, where that was not said, and stays without them',
+      ['--', 'sh', '-c', '[ -e /proc/self/fd/3 ] && exec cat <&3 >&4; exec cat >/dev/null'],
+      [/^failed +one message +other-channel$/m, /; on descriptors 3 and 4 it answers$/m],
+    ],
+  ];
+  for (const [title, args, rows] of elsewhere) {
+    it(`says of a program that it speaks on ${title}`, async () => {
+      const { code, out } = await run('check', '--timeout', '1000', ...args);
+      expect(code).to.equal(1);
+      for (const row of rows) expect(out).to.match(row);
+    });
+  }
+
   const wrongLines: [title: string, program: string, diagnosis: string][] = [
     ['does not flush', 'print while <STDIN>', 'no-flush'],
     ['prints before the reply', '$| = 1; while (<STDIN>) { print "got it\\n", $_ }', 'stray-frame'],
@@ -184,6 +219,7 @@ describe('the command rexport check', () => {
     ],
     [['check', '--packet', '4', '--prefix', '4', '--', 'cat'], 'expected --packet or --prefix, got both'],
     [['check', '--framing', 'lines', '--packet', '2', '--', 'cat'], 'expected --framing without --packet, got both'],
+    [['check', '--channel', 'fd5', '--', 'cat'], 'expected --channel to be stdio or fd3, got fd5'],
     [['check', '--framing', 'words', '--', 'cat'], 'expected --framing to be lines or content-length, got words'],
     [
       ['check', '--framing', 'lines', '--request', 'a\nb', '--', 'cat'],

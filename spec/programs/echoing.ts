@@ -1,4 +1,4 @@
-/** `echoing.js [packet]`: an echo by servePort, which prints all the time. */
+/** `echoing.js [packet] [fd3]`: an echo by servePort, which prints all the time. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { servePort } from '../../lib/child/serve-port';
 
@@ -8,5 +8,9 @@ void servePort(
     if (message.length % 2 === 0) await turn();
     return message;
   },
-  { packet: Number(process.argv[2] ?? 4) as 1 | 2 | 4, concurrency: 4 },
+  {
+    packet: Number(process.argv[2] ?? 4) as 1 | 2 | 4,
+    concurrency: 4,
+    channel: process.argv[3] === 'fd3' ? 'fd3' : 'stdio',
+  },
 );
