@@ -51,7 +51,7 @@ export class RequestTransform<Request, Reply> extends Duplex {
   readonly #replies: InOrder<Reply | undefined>;
   #isWanted = false;
   #isHandingOn = false;
-  #heldWrite: Callback | undefined;
+  #held: { readonly message: unknown; readonly callback: Callback } | undefined;
   #heldFinal: Callback | undefined;
 
   /** @throws TypeError or RangeError for a wrong option */
@@ -72,14 +72,10 @@ export class RequestTransform<Request, Reply> extends Duplex {
     this.#requestOptions = { idempotent: boolean('idempotent', idempotent), timeoutMs, runTimeoutMs, signal };
   }
 
+  /** A message that waits is not asked yet: replies that come together have as many requests leave together. */
   override _write(message: Request, _encoding: BufferEncoding, callback: Callback): void {
-    const slot = this.#replies.begin();
-    this.#requester.request(message, this.#requestOptions).then(
-      (reply) => this.#answered(slot, reply, message),
-      (error: unknown) => this.#failed(slot, error, message),
-    );
-    if (this.#replies.hasRoom) callback();
-    else this.#heldWrite = callback;
+    if (this.#replies.hasRoom) this.#ask(message, callback);
+    else this.#held = { message, callback };
   }
 
   override _final(callback: Callback): void {
@@ -95,10 +91,19 @@ export class RequestTransform<Request, Reply> extends Duplex {
   override _destroy(error: Error | null, callback: Callback): void {
     this.#abort.abort(error ?? undefined);
     this.#replies.clear();
-    const held = this.#heldWrite;
-    this.#heldWrite = undefined;
-    held?.(error ?? new AbortError(this.#abort.signal));
+    const held = this.#held;
+    this.#held = undefined;
+    held?.callback(error ?? new AbortError(this.#abort.signal));
     callback(error);
+  }
+
+  #ask(message: Request, callback: Callback): void {
+    const slot = this.#replies.begin();
+    this.#requester.request(message, this.#requestOptions).then(
+      (reply) => this.#answered(slot, reply, message),
+      (error: unknown) => this.#failed(slot, error, message),
+    );
+    callback();
   }
 
   #answered(slot: Slot<Reply | undefined>, reply: Reply, message: Request): void {
@@ -146,10 +151,10 @@ export class RequestTransform<Request, Reply> extends Duplex {
     } finally {
       this.#isHandingOn = false;
     }
-    if (this.#heldWrite !== undefined && this.#replies.hasRoom) {
-      const held = this.#heldWrite;
-      this.#heldWrite = undefined;
-      held();
+    if (this.#held !== undefined && this.#replies.hasRoom) {
+      const { message, callback } = this.#held as { message: Request; callback: Callback };
+      this.#held = undefined;
+      this.#ask(message, callback);
     }
     if (this.#heldFinal === undefined || !this.#replies.isEmpty) return;
     const final = this.#heldFinal;
