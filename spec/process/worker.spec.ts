@@ -3,12 +3,14 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import type { PortDuplexOptions } from '../../lib';
 import { survivors } from '../support/processes';
 import { startProgram } from '../support/programs';
 
-/** Commits at the end of its input, and handles SIGTERM in its own time. */
+/** Commits at the end of its input, on the descriptor that it is told, and handles SIGTERM in its own time. */
 const LOADER =
-  '$SIG{TERM} = sub {}; $| = 1; print "ready\\n"; for (;;) { my $n = sysread STDIN, my $b, 4096;' +
+  '$SIG{TERM} = sub {}; open IN, "<&=$ARGV[1]"; open OUT, ">&=$ARGV[2]"; OUT->autoflush; print OUT "ready\\n";' +
+  ' for (;;) { my $n = sysread IN, my $b, 4096;' +
   ' last if defined $n && $n == 0 } open F, ">", $ARGV[0]; close F';
 
 describe('a child of a worker thread', () => {
@@ -16,9 +18,15 @@ describe('a child of a worker thread', () => {
   before(() => (folder = mkdtempSync(path.join(tmpdir(), 'rexport-worker-'))));
   after(() => rmSync(folder, { recursive: true }));
 
-  async function run(way: string, marker: string, options: object): Promise<{ left: number[]; code: number | null }> {
+  async function run(
+    way: string,
+    marker: string,
+    options: PortDuplexOptions,
+  ): Promise<{ left: number[]; code: number | null }> {
     const env = { OPTIONS: JSON.stringify(options) };
-    const { process: parent, ended } = startProgram('worker-parent', [way, 'perl', '-e', LOADER, marker], { env });
+    const input = options.channel === undefined && options.stdio === undefined ? '0' : '3';
+    const args = ['-e', LOADER, marker, input, options.channel === undefined ? '1' : '4'];
+    const { process: parent, ended } = startProgram('worker-parent', [way, 'perl', ...args], { env });
     let said = '';
     while (!said.includes('\n')) said += String(await once(parent.stdout!, 'data'));
     if (way.startsWith('SIG')) parent.kill(way as NodeJS.Signals);
@@ -26,7 +34,15 @@ describe('a child of a worker thread', () => {
     return { left: await survivors([Number(said)]), code };
   }
 
-  for (const options of [{}, { killTree: true }, { pipes: true }]) {
+  const variants: PortDuplexOptions[] = [
+    {},
+    { killTree: true },
+    { pipes: true },
+    { channel: 'fd3' },
+    { stdio: { 3: 'in' } },
+    { stdio: { 3: 'in' }, pipes: true },
+  ];
+  for (const options of variants) {
     describe(`with ${JSON.stringify(options)}`, () => {
       for (const way of ['terminate', 'process.exit', 'SIGTERM', 'SIGKILL']) {
         it(`does not outlive it, and commits no half of its input: ${way}`, async () => {

@@ -16,10 +16,14 @@ interface Job {
 
 async function load({ way, command, args, options }: Job): Promise<void> {
   const loader = new PortDuplex(command, args, options);
-  loader.write('half of the rows\n');
+  const input = loader.fds[3] ?? loader;
+  input.write('half of the rows\n');
   await once(loader, 'readable');
   parentPort!.postMessage(loader.pid);
-  if (way === 'ends well') loader.resume().end();
+  if (way === 'ends well') {
+    loader.resume().end();
+    input.end();
+  }
   await loader.exited;
 }
 
