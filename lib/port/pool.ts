@@ -83,7 +83,7 @@ export class Pool implements LaneOwner, RequestOwner {
   #isStepping = false;
   #stepAgain = false;
   readonly #told = new Fifo<Told>();
-  /** All lanes that may have room: a lane is asked again when it has changed, and so many that are busy cost nothing. */
+  /** All lanes that may have room: a lane is asked again when it has changed, so that the busy ones cost nothing. */
   #offered: Lane[] = [];
   /** A lane may be idle, so growth is to be thought of. */
   #mayGrow = true;

@@ -9,6 +9,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
 import { isAlive, survivors, until } from '../support/processes';
+import { requirePrograms } from '../support/stress';
 import { closed, rejection, sh, zeros } from '../support/streams';
 import { thrownToProcess } from '../support/thrown';
 
@@ -259,6 +260,32 @@ for (const pipes of [false, true]) {
     });
   });
 }
+
+describe('PortDuplex: descriptors 3 and up of real programs', () => {
+  it('git tells on 3 what it does, apart from what it was asked', async function () {
+    requirePrograms(this, 'git');
+    const port = new PortDuplex('git', ['version'], { env: { GIT_TRACE: '3' }, stdio: { 3: 'out' } });
+    const [version, told] = await Promise.all([text(port), text(port.fds[3]!)]);
+    expect(version).to.match(/^git version \d/);
+    expect(told).to.match(/ trace: built-in: git version\n/);
+    await closed(port);
+  });
+
+  it('openssl takes a passphrase from 3, and the bytes from stdin', async function () {
+    requirePrograms(this, 'openssl');
+    const crypt = async (way: string[], input: Buffer): Promise<Buffer> => {
+      const args = ['enc', ...way, '-aes-256-cbc', '-pbkdf2', '-iter', '1', '-pass', 'fd:3'];
+      const port = new PortDuplex('openssl', args, { stdio: { 3: 'in' } });
+      port.fds[3]!.end('a secret that no list of processes shows\n');
+      port.end(input);
+      return buffer(port);
+    };
+    const bytes = Buffer.alloc(300_000, 'all that matters ');
+    const sealed = await crypt(['-e'], bytes);
+    expect(sealed.includes('matters')).to.be.false;
+    expect((await crypt(['-d'], sealed)).equals(bytes)).to.be.true;
+  });
+});
 
 describe('PortDuplex: names of descriptors 3 and up', () => {
   before(function () {
