@@ -153,18 +153,20 @@ function parse(all: readonly string[]): Order | undefined {
   if (!(reportMs > 0 && reportMs < 2 ** 31)) {
     throw new Error(`expected --report to be a number of seconds above 0, got ${values.report}`);
   }
-  const size = number('size', values.size) ?? availableParallelism();
-  const maxInFlight = number('max-in-flight', values['max-in-flight']) ?? 1;
   return {
     queue,
     servers: values.nats.split(','),
     credsFile: values.creds,
     command,
     args,
-    pool: { size, maxInFlight, packet },
+    pool: {
+      size: number('size', values.size) ?? availableParallelism(),
+      maxInFlight: number('max-in-flight', values['max-in-flight']),
+      packet,
+      requestTimeoutMs: number('timeout', values.timeout),
+    },
     serve: {
-      timeoutMs: number('timeout', values.timeout),
-      capacity: number('capacity', values.capacity) ?? size * maxInFlight + 1,
+      capacity: number('capacity', values.capacity),
       ackWaitMs: number('ack-wait', values['ack-wait']),
       maxDeliver: number('max-deliver', values['max-deliver']),
       retryDelayMs: number('retry-delay', values['retry-delay']),

@@ -14,15 +14,17 @@ import type { QueueStreams } from './queue-streams';
 import { codeOf, judge, reasonOf } from './row-verdict';
 import { framed, framedBytes, HEADER_BYTES, idOf, type Label, labelled, labelOf, packed, type RowResult } from './wire';
 
-/** What answers the rows: a PortPool, a Port, or your own. */
+/**
+ * What answers the rows: a PortPool, a Port, or your own. One of your own that has no `requestTimeoutMs` at all is taken
+ * to know its deadlines by itself.
+ */
 export interface ServedPool extends Requester<Buffer, Message> {
-  /** How many requests its children hold together. */
+  /** How many requests its children hold together. Default 1. */
   readonly capacity?: number | undefined;
   /** The deadline that its requests have without one of their own; undefined for none. */
   readonly requestTimeoutMs?: number | undefined;
   /** The same, from the moment a child was given the request. */
   readonly runTimeoutMs?: number | undefined;
-  statistics?(): { readonly lanes: readonly unknown[] };
 }
 
 export interface WorkerSettings {

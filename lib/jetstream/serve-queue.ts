@@ -8,7 +8,10 @@ import type { QueueStatistics } from './queue-statistics';
 import { QueueWorker, type ServedPool } from './queue-worker';
 
 export interface ServeQueueOptions extends QueueStreamOptions {
-  /** How many messages are held at a time; the server is never asked for more. Default: what the children hold, and one. */
+  /**
+   * How many messages are held at a time; the server is never asked for more. Default: the `capacity` of the pool, which
+   * is what its children hold together, and one.
+   */
   readonly capacity?: number | undefined;
   /**
    * Milliseconds after which the rows of a host that is gone are given to another. The host reports three times in this time
@@ -19,7 +22,12 @@ export interface ServeQueueOptions extends QueueStreamOptions {
   readonly maxDeliver?: number | undefined;
   /** Milliseconds before a row that failed is delivered again. Default 1000. */
   readonly retryDelayMs?: number | undefined;
-  /** Deadline of each row, in milliseconds. Default: the pool's. One of the two is needed: a row that hangs stops its job. */
+  /**
+   * Deadline of each row, in milliseconds from the moment when the pool is asked; what a row waits in the pool behind
+   * others is not counted against it. Default: `requestTimeoutMs` and `runTimeoutMs` of the pool. One of the three is
+   * needed: `ackWaitMs` is no deadline, for a row may take longer while its worker lives, and a row that hangs would stop
+   * its job.
+   */
   readonly timeoutMs?: number | undefined;
   /** Drains: no more rows are taken, those that are held are answered, then `serveQueue` resolves. */
   readonly signal?: AbortSignal | undefined;
@@ -82,7 +90,7 @@ export function serveQueue(
 }
 
 function capacityOf(pool: ServedPool): number {
-  return (pool.capacity ?? pool.statistics?.().lanes.length ?? 1) + 1;
+  return (pool.capacity ?? 1) + 1;
 }
 
 function refuseNoDeadline(pool: ServedPool, timeoutMs: number | undefined): void {

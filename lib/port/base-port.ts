@@ -35,6 +35,24 @@ export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEv
     return this.#pool.restarts;
   }
 
+  /** How many requests the children can hold together: their number times `maxInFlight`. More wait in the queue. */
+  get capacity(): number {
+    return this.#pool.capacity;
+  }
+
+  /** The deadline of a request without a `timeoutMs` of its own, in milliseconds from the call; undefined for none. */
+  get requestTimeoutMs(): number | undefined {
+    return this.#pool.requestTimeoutMs;
+  }
+
+  /**
+   * The deadline of a request without a `runTimeoutMs` of its own, in milliseconds from the moment when a child was given
+   * the request; undefined for none.
+   */
+  get runTimeoutMs(): number | undefined {
+    return this.#pool.runTimeoutMs;
+  }
+
   /** What was done so far, by lane and in total: a plain object, to be logged or charted. */
   statistics(): PortStatistics {
     return this.#pool.statistics();

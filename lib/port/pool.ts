@@ -143,6 +143,14 @@ export class Pool implements LaneOwner, RequestOwner {
     return this.#settings.size * this.#settings.maxInFlight;
   }
 
+  get requestTimeoutMs(): number | undefined {
+    return this.#settings.requestTimeoutMs;
+  }
+
+  get runTimeoutMs(): number | undefined {
+    return this.#settings.runTimeoutMs;
+  }
+
   statistics(): PortStatistics {
     return this.#statistics.take();
   }

@@ -200,7 +200,10 @@ describe('a queue whose parts are killed', () => {
     expect(queue.statistics().pending).to.equal(10);
     await server.start();
     expect((await Promise.all(requests)).map(String)).to.deep.equal(answers(numbered(10)));
-    expect((await host.stop()).replies).to.equal(11);
+    // A server that is killed may have lost the last acknowledgement: that row is delivered again, and its reply dropped.
+    const { replies, duplicates } = await host.stop();
+    expect(replies - duplicates).to.equal(11);
+    expect(queue.statistics()).to.include({ replies: 11, pending: 0 });
   }).timeout(100_000);
 
   it('publishes again what a server has lost with its store, in mid-run', async () => {

@@ -10,6 +10,16 @@ import { stressed } from '../support/stress';
 
 const nothing = { mean: 0, p50: 0, p99: 0 };
 
+describe('what a port says of its options', () => {
+  it('is how many requests its children hold together, and the deadlines of a request', () => {
+    const pool = obeyAll({ size: 3, maxInFlight: 4, requestTimeoutMs: 500 });
+    expect(pool).to.include({ capacity: 12, requestTimeoutMs: 500, runTimeoutMs: undefined });
+    const port = new Port('cat', { maxInFlight: 2, runTimeoutMs: 20 });
+    expect(port).to.include({ capacity: 2, requestTimeoutMs: undefined, runTimeoutMs: 20 });
+    expect(new Port('cat').capacity).to.equal(1);
+  });
+});
+
 describe('statistics()', () => {
   it('is a plain object, all zero before the first request', () => {
     const pool = obeyAll({ size: 2 });

@@ -14,6 +14,7 @@ import {
   type PortQueue,
   type QueueStatistics,
   type QueueTransformOptions,
+  type ServedPool,
   serveQueue,
   type ServeQueueOptions,
 } from '../../lib/jetstream';
@@ -123,6 +124,8 @@ export interface HostOptions {
   readonly pool?: PortPoolOptions;
   readonly serve?: ServeQueueOptions;
   readonly command?: string;
+  /** The deadline of each request, whatever serveQueue asks for. */
+  readonly deadlineOf?: (row: string) => number;
 }
 
 /** A worker in this process, with a connection of its own. */
@@ -132,14 +135,14 @@ export async function startHost(
   name: string,
   options: HostOptions = {},
 ): Promise<Host> {
-  const { command = 'perl' } = options;
+  const { command = 'perl', deadlineOf } = options;
   const connection = await server.connect();
   opened.add(() => connection.close());
   const pool = new PortPool(command, [perlProgram], { size: 2, ...options.pool });
   opened.add(() => pool.destroy());
   const drain = new AbortController();
-  const serve = { timeoutMs: 10_000, retryDelayMs: 50, signal: drain.signal, ...options.serve };
-  const served = serveQueue(pool, connection, name, serve);
+  const serve = { timeoutMs: 30_000, retryDelayMs: 50, signal: drain.signal, ...options.serve };
+  const served = serveQueue(deadlineOf === undefined ? pool : timed(pool, deadlineOf), connection, name, serve);
   served.catch(() => {});
   opened.add(async () => {
     drain.abort();
@@ -152,6 +155,16 @@ export async function startHost(
     stop: () => {
       drain.abort();
       return served;
+    },
+  };
+}
+
+function timed(pool: PortPool, deadlineOf: (row: string) => number): ServedPool {
+  return {
+    request: (row, options) => pool.request(row, { ...options, timeoutMs: deadlineOf(String(row)) }),
+    capacity: pool.capacity,
+    get state() {
+      return pool.state;
     },
   };
 }
