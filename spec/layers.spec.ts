@@ -24,6 +24,7 @@ const leaves = [
   'in-order',
   'options',
   'trace',
+  'stream-types',
   'streams',
   'user-code',
 ];

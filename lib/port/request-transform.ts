@@ -2,6 +2,7 @@
 import { AbortError, RexPortError } from '../errors';
 import { InOrder, type Slot } from '../in-order';
 import { boolean, integer, refuseUnknown, shown } from '../options';
+import type { DuplexOf } from '../stream-types';
 import { Duplex } from '../streams';
 import type { RequestOptions } from './request';
 
@@ -41,8 +42,14 @@ const KEYS = ['concurrency', 'ordered', 'onError', 'idempotent', 'timeoutMs', 'r
 /** Failures of the port, not of one message. */
 const FATAL_CODES: readonly unknown[] = ['ERR_REXPORT_BROKEN', 'ERR_REXPORT_CLOSED', 'ERR_REXPORT_QUEUE_FULL'];
 
-/** Messages in, replies out, back-pressure both ways. Destroyed, it aborts its requests. */
-export class RequestTransform<Request, Reply> extends Duplex {
+/** What a class can extend with its own types for both sides. */
+const TypedDuplex = Duplex as new <Written, Chunk>(options: { objectMode: true }) => DuplexOf<Written, Chunk>;
+
+/**
+ * Messages in, replies out, back-pressure both ways. Destroyed, it aborts its requests. What is written is a Request; what
+ * is read, by whichever way, is a Reply.
+ */
+export class RequestTransform<Request, Reply> extends TypedDuplex<Request, Reply> {
   readonly #requester: Requester<Request, Reply>;
   readonly #onError: TransformOptions<Request, Reply>['onError'];
   readonly #abort = new AbortController();
