@@ -114,6 +114,7 @@ function parse(args: readonly string[]): Order | string {
   }
   const wire = wireOf(values);
   const channel = among('channel', values.channel ?? 'stdio', ['stdio', 'fd3'] as const);
+  if (channel === 'fd3' && process.platform === 'win32') throw new UsageError('expected no --channel fd3 on Windows');
   return {
     program: { command, args: rest, wire, channel, timeoutMs },
     pairs: pairsOf(values.request, values.expect, wire),

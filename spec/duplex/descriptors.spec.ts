@@ -1,5 +1,13 @@
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import {
+  createReadStream,
+  createWriteStream,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
@@ -228,6 +236,21 @@ for (const pipes of [false, true]) {
       await closed(port);
       expect([port.fds[3]!.destroyed, port.fds[6]!.destroyed]).to.deep.equal([true, true]);
       expect(await text(port.fds[5]!)).to.equal('');
+    });
+
+    it('with `redirect` they pass through this process, beside what does not', async () => {
+      const [from, to] = [path.join(home, 'from'), path.join(home, 'to')];
+      writeFileSync(from, 'the file');
+      const port = new PortDuplex(...sh('cat; cat <&3 >&4'), {
+        pipes,
+        redirect: true,
+        stdio: { 3: 'in', 4: 'out' },
+      });
+      const words = text(port.fds[4]!);
+      port.fds[3]!.end('beside it');
+      await pipeline(createReadStream(from), port, createWriteStream(to));
+      expect([port.bytesWritten, port.bytesRead]).to.deep.equal([undefined, undefined]);
+      expect([readFileSync(to, 'utf8'), await words]).to.deep.equal(['the file', 'beside it']);
     });
 
     it('the streams are there before the spawn, each always the same; there are no others', async () => {

@@ -7,7 +7,7 @@ import type { PortDuplexOptions } from '../../lib';
 import { survivors } from '../support/processes';
 import { startProgram } from '../support/programs';
 
-/** Commits at the end of its input, on the descriptor that it is told, and handles SIGTERM in its own time. */
+/** Commits at the end of its input, on the descriptor of its second argument, and handles SIGTERM in its own time. */
 const LOADER =
   '$SIG{TERM} = sub {}; open IN, "<&=$ARGV[1]"; open OUT, ">&=$ARGV[2]"; OUT->autoflush; print OUT "ready\\n";' +
   ' for (;;) { my $n = sysread IN, my $b, 4096;' +
