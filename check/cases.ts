@@ -30,6 +30,8 @@ export interface Case {
 const KIB = 1024;
 const BORDERS = [1, 127, 128, 255, 256, 4095, 4096, 4097, 8192, 32767, 32768, 65535, 65536, 65537, 131_072, 1024 * KIB];
 const LARGE_BYTES = 8 * KIB * KIB;
+/** How many of the longest silences it may take. */
+const LARGE_SILENCES = 4;
 /** What one reply does not tell enough about. */
 const UNCLEAR: readonly Diagnosis[] = ['silent', 'short-read', 'wrong-reply'];
 
@@ -180,7 +182,8 @@ async function largeMessage(subject: Subject): Promise<Outcome> {
   await using run = new Conversation(program);
   const large = echo(patterned(LARGE_BYTES, program.wire));
   run.send(large);
-  await run.awaitReplies(1);
+  // While a program works on 8 MiB, no byte moves.
+  await run.awaitReplies(1, LARGE_SILENCES * program.timeoutMs);
   const sent = 'a message of 8 MiB';
   const verdict = judge(program, run, [large], sent, { missing: 'size-limit', ended: 'size-limit' });
   return verdict ?? `the reply${peakMemory(run.pid)}`;

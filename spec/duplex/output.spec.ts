@@ -38,6 +38,16 @@ const readers: Record<string, (port: Readable, count: (bytes: number) => void) =
     });
     await finished(port, { writable: false });
   },
+  'read() now and then, without a listener': async (port, count) => {
+    let isOver = false;
+    const over = finished(port, { writable: false }).finally(() => (isOver = true));
+    over.catch(() => undefined);
+    while (!isOver) {
+      count(((port.read() ?? '') as Buffer | '').length);
+      await turn(1);
+    }
+    await over;
+  },
   'a slow sink under pipe': async (port, count) => {
     const sink = new CountingSink(5);
     port.pipe(sink);

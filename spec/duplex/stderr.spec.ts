@@ -29,6 +29,16 @@ describe('PortDuplex: stderr', () => {
     expect(await words).to.have.lengthOf(100_000);
   });
 
+  it('is waited for with a failure: the error has the last words, though the program that wrote them outlives the child', async () => {
+    for (const isRead of [false, true]) {
+      const port = new PortDuplex(...sh('(sleep 0.05; echo last words >&2) & exit 3'), { orphanGraceMs: 20_000 });
+      if (isRead) port.resume();
+      const [error] = (await once(port, 'error')) as [ExitError];
+      expect(error).to.include({ exitCode: 3, stderrTail: 'last words\n' });
+      await closed(port);
+    }
+  });
+
   it('holds the child back when it was asked for and is not read, and lets it go when it is destroyed', async () => {
     const port = new PortDuplex(...sh('head -c 3000000 /dev/zero >&2; echo done'), { stdin: 'ignore' });
     const stderr = port.stderr as Readable;

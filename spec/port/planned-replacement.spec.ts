@@ -34,8 +34,11 @@ describe('Port: planned replacement', () => {
   it('has the next one up before the old one gets no more', async () => {
     await using port = obeys({ maxRequests: 1 });
     const seen = watch(port);
-    const pids = await Promise.all(Array.from({ length: 20 }, () => ask(port, 'pid')));
-    expect(new Set(pids).size).to.be.above(1);
+    const pids = new Set<string>();
+    // the first child answers all of a round where the second takes longer than that to come up
+    while (pids.size < 2) {
+      for (const pid of await Promise.all(Array.from({ length: 20 }, () => ask(port, 'pid')))) pids.add(pid);
+    }
     while (!seen.includes('exit 1')) await once(port, 'exit');
     expect(seen.indexOf('spawn 2')).to.be.below(seen.indexOf('exit 1'));
   });
