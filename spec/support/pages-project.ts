@@ -2,7 +2,7 @@
  * The blocks of README and docs as a user of the package would have them: modules in a project where `rexport` is
  * installed. One compilation checks the types of all of them, with this repository's settings.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import ts from 'typescript';
 import manifest from '../../package.json';
@@ -26,6 +27,11 @@ export interface Run {
   readonly exitCode: number | null;
   readonly stdout: string;
   readonly stderr: string;
+}
+
+export interface StartedBlock {
+  readonly child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly run: Promise<Run>;
 }
 
 /** What package.json exports, as files of lib without their ending. */
@@ -56,7 +62,9 @@ export class PagesProject {
     );
     // The programs have lib compiled already.
     symlinkSync(path.resolve(programPath('outcomes'), '../../../lib'), path.join(modules, 'rexport', 'lib'));
-    symlinkSync(path.join(repository, 'node_modules', 'cli-progress'), path.join(modules, 'cli-progress'));
+    for (const name of ['cli-progress', '@nats-io', 'amqplib']) {
+      symlinkSync(path.join(repository, 'node_modules', name), path.join(modules, name));
+    }
     this.#installCommand(path.join(modules, '.bin'));
     this.#compile(blocks.filter(({ language }) => language === 'ts'));
   }
@@ -78,13 +86,17 @@ export class PagesProject {
     return runs;
   }
 
-  async #runOne(block: Block, env: NodeJS.ProcessEnv): Promise<Run> {
+  /** A folder as a block is run in it, with an `in.log` and the model children. */
+  newFolder(): string {
     const cwd = mkdtempSync(path.join(this.#folder, 'run-'));
     writeFileSync(path.join(cwd, 'in.log'), log);
-    if (block.language === 'sh') {
-      cpSync(path.join(repository, 'examples', 'children'), cwd, { recursive: true });
-      copyFileSync(path.join(cwd, 'child.py'), path.join(cwd, 'worker.py'));
-    }
+    cpSync(path.join(repository, 'examples', 'children'), cwd, { recursive: true });
+    copyFileSync(path.join(cwd, 'child.py'), path.join(cwd, 'worker.py'));
+    return cwd;
+  }
+
+  /** Starts a block, for one that does not end by itself. */
+  start(block: Block, env: NodeJS.ProcessEnv = {}, cwd = this.newFolder()): StartedBlock {
     const [command, ...args] =
       block.language === 'sh'
         ? ['sh', '-e', '-c', block.code]
@@ -97,8 +109,16 @@ export class PagesProject {
       timeout: 60_000,
     });
     const exit = new Promise<number | null>((resolve) => child.once('close', resolve));
-    const [exitCode, stdout, stderr] = await Promise.all([exit, text(child.stdout), text(child.stderr)]);
-    return { exitCode, stdout, stderr };
+    const run = Promise.all([exit, text(child.stdout), text(child.stderr)]).then(([exitCode, stdout, stderr]) => ({
+      exitCode,
+      stdout,
+      stderr,
+    }));
+    return { child, run };
+  }
+
+  #runOne(block: Block, env: NodeJS.ProcessEnv): Promise<Run> {
+    return this.start(block, env).run;
   }
 
   /** `npx rexport` finds it where npm would have put it. */
