@@ -69,6 +69,11 @@ export class PagesProject {
     this.#compile(blocks.filter(({ language }) => language === 'ts'));
   }
 
+  /** What `npx rexport` runs. */
+  get command(): string {
+    return path.join(this.#folder, 'node_modules', '.bin', 'rexport');
+  }
+
   remove(): void {
     rmSync(this.#folder, { recursive: true });
   }
