@@ -34,6 +34,25 @@ describe('deadlines', () => {
     deadlines.end();
   });
 
+  it('that differ by less than a millisecond, which timers cannot tell apart, are due together', async () => {
+    const { deadlines, due, until } = watched();
+    const clock = performance.now.bind(performance);
+    try {
+      performance.now = () => 1000;
+      deadlines.set('a', 5, 1000);
+      deadlines.set('b', 5, 1000.9);
+      deadlines.set('c', 5, 1001.5);
+      performance.now = () => 1005;
+      await until(2);
+      performance.now = () => 1007;
+      await until(3);
+    } finally {
+      performance.now = clock;
+    }
+    expect(due).to.deep.equal([['a', 'b'], ['c']]);
+    deadlines.end();
+  });
+
   it('never come before their time, but for the millisecond of a timer', async () => {
     const { deadlines, until } = watched();
     const setAt = performance.now();

@@ -2,19 +2,22 @@
 import { expect } from 'chai';
 import { ExitError } from '../../lib/errors';
 import { lengthPrefix } from '../../lib/framing/length-prefix';
-import { Lane, type LaneOwner } from '../../lib/port/lane';
+import { Lane, type LaneOwner, type LaneSettings } from '../../lib/port/lane';
 import { RequestIds } from '../../lib/port/protocol';
+import { Request } from '../../lib/port/request';
 import type { LaneState } from '../../lib/port/statistics';
 import { ScriptedChild, Timers } from '../support/scripted-child';
 
 const crash = new ExitError({ command: 'worker', exitCode: 1, signal: null, durationMs: 1, stderrTail: '' });
+
+const nothing = (): void => undefined;
 
 class Subject {
   readonly children: ScriptedChild[] = [];
   readonly told: string[] = [];
   readonly lane: Lane;
 
-  constructor(maxRestarts = 5) {
+  constructor(maxRestarts = 5, options: Partial<Pick<LaneSettings, 'maxRequests' | 'maxInFlight'>> = {}) {
     const settings = {
       command: 'worker',
       args: [],
@@ -39,13 +42,13 @@ class Subject {
       maxRssBytes: undefined,
       jitter: 0,
       ids: new RequestIds(),
+      ...options,
       open: () => {
         const child = new ScriptedChild();
         this.children.push(child);
         return child;
       },
     } as const;
-    const nothing = (): void => undefined;
     const owner: LaneOwner = {
       hasAnswered: true,
       tell: (...told) => void this.told.push(told[0]),
@@ -58,6 +61,14 @@ class Subject {
 
   get child(): ScriptedChild | undefined {
     return this.children.at(-1);
+  }
+
+  give(): void {
+    const place = { givenUp: nothing, reconsider: nothing, waitOf: () => ({ phase: 'queue' }) as const };
+    const facts = { kind: 'request', message: 'x', id: undefined, runTimeoutMs: undefined, place } as const;
+    const request = new Request(facts, {}, { decode: undefined, settled: nothing });
+    request.promise.catch(nothing);
+    this.lane.give(request);
   }
 
   crash(): void {
@@ -179,6 +190,38 @@ describe('a lane: what each event makes of each state', () => {
     subject.children[0]?.emit('close');
     expect(subject.lane.mayReplace).to.equal(true);
     expect(subject.told).to.deep.equal(['spawn', 'restart', 'spawn']);
+    for (const child of subject.children) child.destroy();
+  });
+
+  it('ready, release(): not while the one before is leaving, for then two would be', () => {
+    const subject = reach.ready();
+    subject.lane.replace();
+    subject.child?.emit('spawn');
+    subject.lane.release();
+    expect(subject.lane.state).to.equal('ready');
+    expect(subject.children[1]?.writableEnded).to.equal(false);
+    subject.children[0]?.emit('close');
+    subject.lane.release();
+    expect(subject.lane.state).to.equal('idle');
+    expect(subject.children[1]?.writableEnded).to.equal(true);
+    for (const child of subject.children) child.destroy();
+  });
+
+  it('ready, replace(), and the next child dies: the replacement is tried again after a delay, not at the next request', () => {
+    const subject = new Subject(5, { maxRequests: 2, maxInFlight: 10 });
+    subject.lane.start();
+    subject.child?.emit('spawn');
+    subject.give();
+    expect(subject.lane.isReplacementDue).to.equal(false);
+    subject.give();
+    expect(subject.lane.isReplacementDue).to.equal(true);
+    subject.lane.replace();
+    subject.crash();
+    expect([subject.lane.state, subject.lane.isReplacementDue]).to.deep.equal(['ready', false]);
+    subject.give();
+    expect(subject.lane.isReplacementDue).to.equal(false);
+    timers.fire();
+    expect(subject.lane.isReplacementDue).to.equal(true);
     for (const child of subject.children) child.destroy();
   });
 

@@ -84,7 +84,8 @@ describe('Port: a child that keeps dying', () => {
     await ask(port, 'echo a');
     for (let round = 0; round < 4; round += 1) await rejection(port.request('exit 1'));
     expect(delays[0]).to.equal(0);
-    for (const delayMs of delays.slice(1)) expect(delayMs).to.be.within(0, 100).and.not.equal(0);
+    // drawn from 0 on: one of them may be 0
+    expect(Math.max(...delays.slice(1))).to.be.within(1, 100);
   });
 
   it('is restarted at once when it lived minUptimeMs', async () => {

@@ -69,6 +69,25 @@ describe('the restart policy: how often', () => {
     expect(subject.recentRestarts).to.equal(0);
   });
 
+  it('gives up a program that never answered at the poisonous request after maxRestarts, one that did after a hundred', () => {
+    for (const [hasWorked, most] of [
+      [false, 3],
+      [true, 100],
+    ] as const) {
+      const subject = policy({ maxRestarts: 3 });
+      const kinds = Array.from({ length: most + 1 }, () => subject.foundPoison(hasWorked).kind);
+      expect(kinds.indexOf('give up'), `hasWorked: ${hasWorked}`).to.equal(most);
+    }
+  });
+
+  it('counts poisonous requests from the start again after a reply', () => {
+    const subject = policy({ maxRestarts: 3 });
+    for (let request = 0; request < 20; request += 1) {
+      expect(subject.foundPoison(false).kind).to.equal('restart');
+      subject.answered();
+    }
+  });
+
   it('forgives more than there was, and nothing happens', () => {
     const subject = policy();
     subject.forgive(3);

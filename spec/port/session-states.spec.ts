@@ -31,7 +31,7 @@ class Subject {
   readonly told: string[] = [];
   readonly doneHooks: (() => void)[] = [];
 
-  constructor(hasHooks: boolean) {
+  constructor(hasHooks: boolean, maxInFlight = 1) {
     const hook = (): Promise<void> => new Promise((resolve) => this.doneHooks.push(resolve));
     const nothing = (): void => undefined;
     const owner: SessionOwner = {
@@ -44,10 +44,14 @@ class Subject {
       ask: () => Promise.reject(new Error('nobody asks')),
     };
     const hooks = hasHooks ? { start: hook, stop: hook } : {};
-    this.session = new Session(1, { ...settings, ...hooks, ids: new RequestIds(), open: () => this.child }, owner);
+    this.session = new Session(
+      1,
+      { ...settings, maxInFlight, ...hooks, ids: new RequestIds(), open: () => this.child },
+      owner,
+    );
   }
 
-  give(): void {
+  give(crashes = 0): void {
     const facts = {
       kind: 'request',
       message: 'x',
@@ -57,6 +61,7 @@ class Subject {
     } as const;
     const request = new Request(facts, {}, { decode: undefined, settled: () => undefined });
     request.promise.catch(() => undefined);
+    request.crashes = crashes;
     this.session.give(request);
   }
 
@@ -206,6 +211,39 @@ describe('a session: what each event makes of each state', () => {
     expect(Object.keys(table).sort()).to.deep.equal(Object.keys(reach).sort());
     for (const row of Object.values(table)) expect(row).to.have.length(columns.length);
     expect([...columns].sort()).to.deep.equal(Object.keys(events).sort());
+  });
+
+  it('dying, leave() with no reply owed: leaving', async () => {
+    const subject = new Subject(false);
+    subject.child.emit('spawn');
+    subject.child.emit('outputclosed');
+    subject.session.leave();
+    expect(subject.session.state).to.equal('leaving');
+    subject.child.destroy();
+  });
+
+  it('dying, the timer, and in the same turn the exit, which lay unseen while the loop was blocked: the exit wins', async () => {
+    const subject = await reach.dying();
+    timers.fire();
+    subject.exit();
+    await turn();
+    await turn();
+    expect(subject.session.state).to.equal('dying');
+    subject.child.emit('error', exitError);
+    expect(subject.ends.map(({ kind, error }) => [kind, error])).to.deep.equal([['died', exitError]]);
+    subject.child.destroy();
+  });
+
+  it('takes no other request beside one that a child has died of, until it is answered', async () => {
+    const subject = new Subject(false, 4);
+    subject.child.emit('spawn');
+    expect(subject.session.room).to.equal(4);
+    subject.give(1);
+    expect(subject.session.room).to.equal(0);
+    await turn();
+    subject.reply();
+    expect(subject.session.room).to.equal(4);
+    subject.child.destroy();
   });
 
   it('takes requests in two of them alone', async () => {

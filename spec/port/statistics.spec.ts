@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { expect } from 'chai';
 import { Port, type PortStatistics } from '../../lib';
@@ -100,6 +102,18 @@ describe('statistics()', () => {
     expect(await ask(pool, 'echo again', { idempotent: true })).to.equal('again');
     await fatal;
     expect(pool.statistics()).to.include({ requests: 3, failures: 1, restarts: 2 });
+  });
+
+  it('counts no time of a request that went back to the queue, until a child has it again', async () => {
+    const port = obeys({ backoff: { minMs: 2 ** 30, maxMs: 2 ** 30 }, minUptimeMs: 60_000 });
+    const again = rejection(ask(port, 'exit 1', { idempotent: true }));
+    await once(port, 'restart');
+    expect(port).to.include({ state: 'backoff', queued: 1 });
+    const { busyMs } = port.statistics();
+    await delay(5);
+    expect(port.statistics().busyMs).to.equal(busyMs).and.to.be.above(0);
+    await port.destroy();
+    await again;
   });
 
   it('keeps counting the bytes of children that are gone', async () => {
@@ -210,5 +224,17 @@ describe('Stopwatch', () => {
     expect(timed.slice(0, 1000).every(Boolean)).to.equal(true);
     expect(timed.filter(Boolean).length).to.be.below(10_000);
     expect(timed.slice(-1000).some(Boolean)).to.equal(true);
+  });
+
+  it('gives each that it times the weight of those that it passed over, so that all are counted', () => {
+    const stopwatch = new Stopwatch();
+    let weights = 0;
+    for (let asked = 1; asked <= 100_000; asked += 1) {
+      const sample = stopwatch.sample();
+      if (sample === undefined) continue;
+      weights += sample.weight;
+      expect(weights).to.equal(asked);
+    }
+    expect(weights).to.be.above(90_000);
   });
 });

@@ -72,6 +72,8 @@ class Run {
     this.#random = randomFrom(seed);
     const [command, args] = this.#one(programs);
     this.#port = new PortDuplex(command, args, this.#options());
+    // each of many sources that are piped into it listens
+    this.#port.setMaxListeners(0);
   }
 
   async faults(): Promise<string[]> {
