@@ -43,7 +43,8 @@ describe('deadlines', () => {
       deadlines.set('b', 5, 1000.9);
       deadlines.set('c', 5, 1001.5);
       performance.now = () => 1005;
-      await until(2);
+      await until(1);
+      expect(due).to.deep.equal([['a', 'b']]);
       performance.now = () => 1007;
       await until(3);
     } finally {

@@ -3,7 +3,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { ExitError } from '../../lib/errors';
 import { lengthPrefix } from '../../lib/framing/length-prefix';
-import { RequestIds } from '../../lib/port/protocol';
+import { type PortChild, RequestIds } from '../../lib/port/protocol';
 import { Request } from '../../lib/port/request';
 import { Session, type SessionEnd, type SessionOwner, type SessionState } from '../../lib/port/session';
 import { ScriptedChild, Timers } from '../support/scripted-child';
@@ -31,8 +31,11 @@ class Subject {
   readonly told: string[] = [];
   readonly doneHooks: (() => void)[] = [];
 
-  constructor(hasHooks: boolean, maxInFlight = 1) {
-    const hook = (): Promise<void> => new Promise((resolve) => this.doneHooks.push(resolve));
+  constructor(hasHooks: boolean, maxInFlight = 1, listens = false) {
+    const hook = (child: PortChild<unknown, unknown>): Promise<void> => {
+      if (listens) child.receive().catch(() => undefined);
+      return new Promise((resolve) => this.doneHooks.push(resolve));
+    };
     const nothing = (): void => undefined;
     const owner: SessionOwner = {
       id: 0,
@@ -219,6 +222,18 @@ describe('a session: what each event makes of each state', () => {
     subject.child.emit('outputclosed');
     subject.session.leave();
     expect(subject.session.state).to.equal('leaving');
+    subject.child.destroy();
+  });
+
+  it('preparing, the end of a child of which messages wait for the hook: how it ended, and no word of a cut message', () => {
+    const subject = new Subject(true, 1, true);
+    const failure = new ExitError({ command: 'worker', exitCode: 1, signal: null, durationMs: 1, stderrTail: '' });
+    subject.child.emit('spawn');
+    subject.child.emit('data', Buffer.from('\x01a\x01b\x01c'));
+    subject.exit();
+    subject.child.emit('error', failure);
+    expect(subject.ends.map(({ error }) => error)).to.deep.equal([failure]);
+    expect(failure.cause).to.equal(undefined);
     subject.child.destroy();
   });
 

@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import type { ExitError } from '../../lib/errors';
 import { FrameTruncatedError } from '../../lib/framing/framing-errors';
 import { Port } from '../../lib/port/port';
-import { ask, obeys, watch } from '../support/ports';
+import { ask, obeys, program, watch } from '../support/ports';
 import { rejection, sh } from '../support/streams';
 import { repeat, stressed } from '../support/stress';
 
@@ -172,6 +172,23 @@ describe('Port: a child that answers what nobody asked', () => {
     expect(seen.filter((line) => line.startsWith('unexpected'))).to.have.length(20);
     expect(seen[1]).to.equal('unexpected 1: B');
     expect(port.restarts).to.equal(20);
+  });
+
+  it('twice in one chunk, to a decode that asks again at the first: the second is not taken for that reply', async () => {
+    for (const maxInFlight of [1, 4]) {
+      let next: Promise<string> | undefined;
+      await using port = new Port<string, string>('perl', [program('obeys.pl')], {
+        maxInFlight,
+        encode: (message) => message,
+        decode: (message) => {
+          if (String(message) === 'A') next = port.request('echo right');
+          return String(message);
+        },
+      });
+      expect(await port.request(TWICE)).to.equal('A');
+      expect(await next).to.equal('right');
+      expect(port.restarts).to.equal(1);
+    }
   });
 
   it('in turn with its replies is restarted without end: it does answer', async () => {
