@@ -1,6 +1,5 @@
 import { describeWith } from '../support/other-options';
 
-// Without reader-left: how a program ends whose reader has left is known only where its bytes pass through this process.
 // Without child-input and port-duplex-options, which have no port, and scale, which would only repeat itself: it looks for
 // what a thousand ports leave behind, and redirect-scale does that for redirected ones.
 describe('With `redirect: true`, PortDuplex is what it is without:', () => {
