@@ -176,7 +176,7 @@ describe('transform(): once a write is acknowledged, its source may use the chun
     const stage = pool.transform({ concurrency: 8, idempotent: true });
     const got: number[] = [];
     const read = (async () => {
-      for await (const reply of stage) got.push((reply).readUInt32BE());
+      for await (const reply of stage) got.push(reply.readUInt32BE());
     })();
     const buffer = Buffer.alloc(16);
     for (let n = 0; n < 300; n += 1) {
