@@ -173,9 +173,9 @@ describe('Port options: refused at once, with what was expected and what came', 
 describe('Port options: maxRssBytes', () => {
   it('is refused by name where no /proc tells how much memory a child has', () => {
     const { readFileSync } = fs;
-    fs.readFileSync = (() => {
+    fs.readFileSync = () => {
       throw new Error('ENOENT: no such file or directory');
-    });
+    };
     try {
       expect(thrownBy(() => check('cat', { maxRssBytes: 1000 }))).to.include({
         name: 'RangeError',
