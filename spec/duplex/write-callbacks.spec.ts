@@ -8,7 +8,7 @@ import { closed } from '../support/streams';
 const closing = new Error('closed');
 
 describe('the callbacks of write and end', () => {
-  it('are called once, whoever comes first: the stream or the end of the port', () => {
+  it('are called once, by the stream or by the end of the port, as either comes first', () => {
     const callbacks = new WriteCallbacks();
     const calls: unknown[] = [];
     const first = callbacks.guard((error) => calls.push(['first', error]));

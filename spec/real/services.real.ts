@@ -29,7 +29,7 @@ const load = createRequire(__filename);
 
 type Answer<Reply> = { readonly reply: Reply } | { readonly error: unknown };
 
-/** Asks for all of them, 24 at a time, and kills one of the children after every so many replies. */
+/** Asks for all of them, 24 at a time, and kills one of the children after each `killEvery` replies. */
 async function askAll<Request, Reply, Event>(
   pool: PortPool<Request, Reply, Event>,
   requests: readonly Request[],
