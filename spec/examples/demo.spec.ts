@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -18,13 +18,13 @@ interface Run {
 const root = path.join(__dirname, '..', '..');
 
 /** What `npm run demo` runs, without npm's own words in the output. */
-async function runDemo(megabytes: number, interruptAfter?: string): Promise<Run> {
+async function runDemo(megabytes: number, interruptAfter?: string, env: NodeJS.ProcessEnv = {}): Promise<Run> {
   const temp = mkdtempSync(path.join(tmpdir(), 'rexport-spec-'));
   const [command = '', ...args] = scripts.demo.split(' ');
   const demo = spawn(
     process.execPath,
     [path.join(root, 'node_modules', '.bin', command), ...args, '--megabytes', String(megabytes)],
-    { cwd: root, env: { ...process.env, TMPDIR: temp } },
+    { cwd: root, env: { ...process.env, ...env, TMPDIR: temp } },
   );
   const closed = once(demo, 'close');
   let shown = '';
@@ -67,5 +67,19 @@ describe('the demo', () => {
     expect(interrupted.exitCode).to.equal(130);
     expect(interrupted.stdout).not.to.include('came out');
     expect(interrupted.leftovers).to.deep.equal([]);
+  });
+
+  it('names the program that is missing, before it does anything', async () => {
+    const programs = mkdtempSync(path.join(tmpdir(), 'rexport-programs-'));
+    try {
+      for (const name of ['sh', 'gzip', 'head']) symlinkSync(`/bin/${name}`, path.join(programs, name));
+      const { exitCode, stdout, stderr, leftovers } = await runDemo(2, undefined, { PATH: programs });
+      expect(stderr).to.equal('Error: expected the program sort in the PATH, found none: install it first\n');
+      expect(exitCode).to.equal(1);
+      expect(stdout.split('\n')).to.have.length(2);
+      expect(leftovers).to.deep.equal([]);
+    } finally {
+      rmSync(programs, { recursive: true });
+    }
   });
 });
