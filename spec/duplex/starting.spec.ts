@@ -143,6 +143,20 @@ describe('PortDuplex: starting', () => {
       expect(answer.kept).to.equal(answer.keptByNode);
     });
 
+    it('a descriptor too few for a pair of sockets, however few there are: it is told, and none is kept', async function () {
+      if (process.platform !== 'linux') this.skip(); // it looks into /proc, or counts on limits as Linux has them
+      const answer = await askProgram<{ lives: string[]; events: string[]; kept: number; keptByNode: number }>(
+        'descriptors',
+        [],
+        { prelude: 'ulimit -n 60', env: { SPEC_STDERR: 'stdout' } },
+      );
+      const first = answer.lives.indexOf('spawn end close pid');
+      expect(first).to.be.greaterThan(3);
+      for (const life of answer.lives.slice(0, first)) expect(life).to.match(/^could not spawn cat: .* close$/);
+      expect(answer.events).to.deep.equal([]);
+      expect(answer.kept).to.be.at.most(answer.keptByNode);
+    });
+
     it('a process too many', async function () {
       // only who is root at first can have Node's own threads and be refused a child later
       if (process.platform !== 'linux' || process.getuid!() !== 0) this.skip();

@@ -16,6 +16,8 @@ async function life(): Promise<string> {
   const port = new PortDuplex('cat', {
     redirect: process.env['SPEC_REDIRECT'] === 'true',
     pipes: process.env['SPEC_PIPES'] === 'true',
+    // over sockets, that takes a pair of them with a name
+    stderr: process.env['SPEC_STDERR'] === 'stdout' ? 'stdout' : 'pipe',
   });
   port.on('spawn', () => events.push('spawn'));
   port.on('error', (error) => {
