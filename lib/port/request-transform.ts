@@ -106,7 +106,15 @@ export class RequestTransform<Request, Reply> extends TypedDuplex<Request, Reply
 
   #ask(message: Request, callback: Callback): void {
     const slot = this.#replies.begin();
-    this.#requester.request(message, this.#requestOptions).then(
+    let asked: Promise<Reply>;
+    try {
+      asked = this.#requester.request(message, this.#requestOptions);
+    } catch (error) {
+      // A Port's does not throw, but one of the user's own may.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      asked = Promise.reject(error);
+    }
+    asked.then(
       (reply) => this.#answered(slot, reply, message),
       (error: unknown) => this.#failed(slot, error, message),
     );

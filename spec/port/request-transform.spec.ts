@@ -320,6 +320,19 @@ describe('transform()', () => {
       });
     }
 
+    it('takes what a requester of your own throws, at once or when there is room again', async () => {
+      const thrower: Requester<string, string> = {
+        request: (message) => {
+          if (message === 'r1' || message === 'r2') throw new Error(`no ${message}`);
+          return Promise.resolve(message.toUpperCase());
+        },
+      };
+      for (const concurrency of [1, 8]) {
+        const transform = stage(thrower, { concurrency, onError: (error) => error.message });
+        expect(await collect(rows(4), transform)).to.deep.equal(['R0', 'no r1', 'no r2', 'R3']);
+      }
+    });
+
     it('destroys the stage when it gives null, which would end the stream in silence', async () => {
       const error = await rejection(run({ onError: () => null as unknown as string }));
       expect(error).to.be.instanceOf(TypeError);
