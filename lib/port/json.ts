@@ -124,10 +124,8 @@ export function jsonRpc<Reply = unknown>(
     return '_meta' in token ? { ...given, _meta: { ...meta, ...(token._meta as Params) } } : { ...given, ...token };
   };
 
-  const received = (
-    { id, method, params, result, error }: Received,
-    child: PortChild<JsonRpcMessage, unknown>,
-  ): Incoming<Reply, JsonRpcMessage> => {
+  const received = (message: Received, child: PortChild<JsonRpcMessage, unknown>): Incoming<Reply, JsonRpcMessage> => {
+    const { id, method, params, result, error } = message;
     if (typeof method === 'string') {
       const call: JsonRpcMessage = params === undefined ? { method } : { method, params };
       if (id !== undefined) return incoming.call(() => answer(id, call, child));
@@ -140,8 +138,10 @@ export function jsonRpc<Reply = unknown>(
       const code = typeof error.code === 'number' ? error.code : INTERNAL_ERROR;
       return incoming.error(new JsonRpcError(code, messageOf(error), error.data), id);
     }
-    if (typeof id === 'number' && result !== undefined) return incoming.reply(result as Reply, id);
-    return incoming.stray();
+    if (typeof id !== 'number') return incoming.stray();
+    if (result !== undefined) return incoming.reply(result as Reply, id);
+    const text = JSON.stringify(message);
+    return incoming.error(new TypeError(`expected a reply with a result or an error, got ${text}`), id);
   };
 
   return {
@@ -159,6 +159,10 @@ export function jsonRpc<Reply = unknown>(
         if (dialect === 'lsp')
           throw new TypeError(`expected a message in JSON, got ${shown(String(message))}`, { cause });
         return incoming.stray();
+      }
+      if (Array.isArray(parsed)) {
+        // We send none, so none may answer us; what it answers would wait without an end.
+        throw new TypeError(`expected one message at a time, got an array of ${parsed.length}`);
       }
       if (typeof parsed !== 'object' || parsed === null) return incoming.stray();
       return received(parsed, child);

@@ -330,13 +330,30 @@ describe('Port with a protocol: calls of the child', () => {
     expect(await ask(port, 'call')).to.include({ code: -32601 });
   });
 
-  it('are answered while the port closes; after the end of the child their result is dropped', async () => {
+  it('are answered while the port closes', async () => {
     const port = rpc({}, { onCall: () => new Promise((resolve) => setTimeout(resolve, 50, 'late')) });
     const reply = ask(port, 'call');
     await once(port, 'spawn');
     const closing = port.close();
     expect(await reply).to.equal('late');
     await closing;
+  });
+
+  it('have their result dropped after the end of the child, and the next child is told nothing of it', async () => {
+    let answer: (value: string) => void = () => undefined;
+    let called: (pid: number | undefined) => void = () => undefined;
+    const pid = new Promise<number | undefined>((resolve) => (called = resolve));
+    const result = new Promise<string>((resolve) => (answer = resolve));
+    await using port = rpc({}, { onCall: (_call, child) => (called(child.pid), result) });
+    const reply = rejection(ask(port, 'call'));
+    process.kill((await pid)!, 'SIGKILL');
+    expect(await reply).to.include({ signal: 'SIGKILL' });
+    const events = eventsOf(port);
+    expect(await ask(port, 'echo', 'next')).to.equal('next');
+    answer('late');
+    expect(await ask(port, 'echo', 'on')).to.equal('on');
+    // it tells of each answer that it is given
+    expect(events).to.deep.equal([]);
   });
 
   it('ten thousand at once, whose handlers hang, leave the output unread at a number', async () => {
@@ -468,24 +485,38 @@ describe('Port with a protocol: its options', () => {
   });
 });
 
+describe('JSON-RPC: an answer that settles no request keeps nobody waiting', () => {
+  const answering = (line: string): Rpc =>
+    new Port('sh', ['-c', `read -r x; echo '${line}'; while read -r x; do :; done`], {
+      framing: lines(),
+      protocol: jsonRpc(),
+      maxRestarts: 100,
+    });
+
+  it('a reply with neither a result nor an error rejects its request', async () => {
+    await using port = answering('{"jsonrpc":"2.0","id":1}');
+    const error = await rejection(port.request({ method: 'x' }));
+    expect(error.message).to.equal('expected a reply with a result or an error, got {"jsonrpc":"2.0","id":1}');
+    expect(port.restarts).to.equal(0);
+  });
+
+  it('several messages in one array break the protocol', async () => {
+    await using port = answering('[{"jsonrpc":"2.0","id":1,"result":1}]');
+    const error = await rejection(port.request({ method: 'x' }));
+    expect(error).to.have.property('code', 'ERR_REXPORT_EXIT');
+    expect(String(error.cause)).to.include('expected one message at a time, got an array of 1');
+  });
+});
+
 describe('Port by lines, without a protocol', () => {
   it('asks and answers a line each; a child killed inside a line leaves nothing to the next', async () => {
-    const script = 'read -r x; case $x in die) printf "half of"; kill -9 $$;; *) echo "$x!";; esac; exec sh "$0"';
-    await using port = new Port(
-      'sh',
-      ['-c', `${script.replace(' exec sh "$0"', ' while read -r y; do echo "$y!"; done')}`],
-      {
-        framing: lines(),
-      },
-    );
+    const script = 'while read -r x; do case $x in die) printf "half of"; kill -9 $$;; *) echo "$x!";; esac; done';
+    await using port = new Port('sh', ['-c', script], { framing: lines(), maxInFlight: 2 });
     expect(String(await port.request('a'))).to.equal('a!');
-    await using other = new Port('sh', ['-c', 'read -r x; printf "half of"; kill -9 $$'], {
-      framing: lines(),
-      maxRestarts: 9,
-    });
-    const error = await rejection(other.request('x'));
-    expect(error).to.include({ signal: 'SIGKILL' });
-    expect(String(await port.request('b'))).to.equal('b!');
+    const dead = rejection(port.request('die'));
+    const behind = String(await port.request('b', { idempotent: true }));
+    expect(await dead).to.include({ signal: 'SIGKILL' });
+    expect([behind, String(await port.request('c')), port.restarts]).to.deep.equal(['b!', 'c!', 1]);
   });
 
   const programs: Record<string, { readonly args: readonly string[]; readonly request: (n: number) => string }> = {

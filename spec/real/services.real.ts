@@ -1,7 +1,8 @@
 /**
- * Warm services of others, each in its own words, alone and as a pool whose members are killed at random: each reply is
- * that of its request, or the error says what became of it.
+ * Warm services of others, each in its own words, alone and, but for the language server, as a pool whose members are killed at
+ * random: each reply is that of its request, or the error says what became of it.
  */
+import { EventEmitter, once } from 'node:events';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -151,7 +152,7 @@ describe('esbuild as a warm service', () => {
     readonly code: string;
     readonly errors: readonly { readonly text: string }[];
   }
-  let pings = 0;
+  const pings = new EventEmitter();
   const protocol: Protocol<string, Transformed> = {
     encode: (input, id = 0) =>
       packet(id, true, {
@@ -163,7 +164,7 @@ describe('esbuild as a warm service', () => {
     receive(message): Incoming<Transformed> {
       const { id, isRequest, value } = unpack(message);
       if (!isRequest) return incoming.reply(value as unknown as Transformed, id);
-      pings += 1;
+      pings.emit('ping');
       return incoming.call(() => packet(id, false, {}));
     },
   };
@@ -187,9 +188,8 @@ describe('esbuild as a warm service', () => {
     const replies = await Promise.all(Array.from({ length: 200 }, (_, n) => port.request(input(n))));
     expect(replies.map(({ code }) => code)).to.deep.equal(replies.map((_, n) => output(n)));
     expect(greetings).to.deep.equal([version]);
-    const seen = pings;
     // one comes each second; it leaves when they are not answered
-    while (pings < seen + 2) await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let count = 0; count < 2; count += 1) await once(pings, 'ping');
     expect((await port.request(input(7))).code).to.equal(output(7));
     expect((await port.request('let 1')).errors.map(({ text }) => text)).to.have.lengthOf(1);
     expect(port.restarts).to.equal(0);
