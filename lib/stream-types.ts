@@ -9,7 +9,7 @@
 import type node from 'node:stream';
 import type { DuplexWithAccessors } from './streams';
 
-interface StreamEvents<Chunk> {
+export interface StreamEvents<Chunk> {
   close: [];
   data: [chunk: Chunk];
   drain: [];

@@ -8,21 +8,12 @@ import type * as node from 'node:stream';
 import type { DescriptorUse } from '../process/child-spec';
 import { SilenceClock } from '../process/silence-clock';
 import { Duplex } from '../streams';
-import { throwLater } from '../user-code';
+import { guardListeners } from '../user-code';
 import { ChildInput } from './child-input';
 import { destroyedError } from './write-callbacks';
 
 /** What is given to the user: a listener that throws does not keep us from draining, nor from what depends on its end. */
-class DescriptorStream extends Duplex {
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    try {
-      return super.emit(event, ...args);
-    } catch (thrown) {
-      throwLater(thrown);
-      return true;
-    }
-  }
-}
+class DescriptorStream extends guardListeners(Duplex) {}
 
 export interface DescriptorSettings {
   readonly use: DescriptorUse;

@@ -5,8 +5,9 @@ import { endChild, ladder } from '../process/end-child';
 import { neverStarted, type ExitStatus } from '../process/exit-status';
 import { closeStdioPipes, type StdioPipes } from '../process/stdio-pipes';
 import { StderrTail } from '../process/stderr-tail';
+import type { StreamEvents } from '../stream-types';
 import { Duplex } from '../streams';
-import { throwLater } from '../user-code';
+import { guardListeners } from '../user-code';
 import { ChildInput, type Callback } from './child-input';
 import { ChildOutput } from './child-output';
 import { Descriptor } from './descriptor';
@@ -31,21 +32,9 @@ export interface PortDuplexEvents {
   outputclosed: [];
 }
 
-interface StreamEvents {
-  close: [];
-  data: [chunk: any]; // eslint-disable-line @typescript-eslint/no-explicit-any -- Buffers, or strings after setEncoding
-  drain: [];
-  end: [];
-  error: [error: Error];
-  finish: [];
-  pause: [];
-  pipe: [source: node.Readable];
-  readable: [];
-  resume: [];
-  unpipe: [source: node.Readable];
-}
-
-type Events = PortDuplexEvents & StreamEvents;
+// Chunks are Buffers, or strings after setEncoding.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node declares it
+type Events = PortDuplexEvents & StreamEvents<any>;
 type Listener<Event extends keyof Events> = (...args: Events[Event]) => void;
 // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node declares it, for events that we do not know
 type AnyListener = (...args: any[]) => void;
@@ -71,7 +60,8 @@ interface TypedDuplex extends InstanceType<typeof Duplex> {
   emit(event: string | symbol, ...args: any[]): boolean;
 }
 
-const TypedDuplex: new (options?: node.DuplexOptions) => TypedDuplex = Duplex;
+// A listener that throws must not keep the stream, or this class, from what comes after the event.
+const TypedDuplex: new (options?: node.DuplexOptions) => TypedDuplex = guardListeners(Duplex);
 
 /**
  * A program as a stream: what is written goes to its stdin, what is read is its stdout, and the outcome is the truth.
@@ -236,19 +226,6 @@ export class PortDuplex extends TypedDuplex {
   /** This process may leave while the program runs; it then ends the program. */
   unref(): this {
     return this.#setRef(false);
-  }
-
-  /** A listener that throws must not keep the stream, or this class, from what comes after the event. */
-  override emit<Event extends keyof Events>(event: Event, ...args: Events[Event]): boolean;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as Node declares it
-  override emit(event: string | symbol, ...args: any[]): boolean;
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    try {
-      return super.emit(event, ...args);
-    } catch (thrown) {
-      throwLater(thrown);
-      return true;
-    }
   }
 
   /** As in Node, and any view of an ArrayBuffer, of whatever realm. */

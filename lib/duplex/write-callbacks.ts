@@ -2,7 +2,7 @@
  * The callbacks that a user gave to `write` and `end`. Each is called once, at the latest when the port closes: a stream
  * that is destroyed forgets some. One that throws does not keep the stream from calling the others.
  */
-import { throwLater } from '../user-code';
+import { callUser } from '../user-code';
 import type { Callback } from './child-input';
 
 export class WriteCallbacks {
@@ -13,11 +13,7 @@ export class WriteCallbacks {
   guard(callback: Callback): Callback {
     const once: Callback = (error) => {
       if (!this.#pending.delete(once)) return;
-      try {
-        callback(error);
-      } catch (thrown) {
-        throwLater(thrown);
-      }
+      callUser(callback, error);
     };
     this.#pending.add(once);
     // The stream, which may know better, has its turn first.

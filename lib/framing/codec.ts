@@ -2,6 +2,7 @@
 import type * as node from 'node:stream';
 import { integer } from '../options';
 import { Transform } from '../streams';
+import { guardListeners } from '../user-code';
 
 export type WriteCallback = (error?: Error | null) => void;
 
@@ -23,31 +24,7 @@ export const CODEC_KEYS = [
  * A Transform whose listeners may throw: what they throw reaches the process as their own (`uncaughtException`), and the
  * stream goes on. In the midst of a write it would leave a Transform that never calls back and never ends.
  */
-export class Codec extends Transform {
-  override emit(event: string | symbol, ...values: unknown[]): boolean {
-    try {
-      return super.emit(event, ...values);
-    } catch (error) {
-      throwLater(error);
-      return true;
-    }
-  }
-}
-
-/** Calls what the user gave; what it throws is thrown where nothing of ours is left half done. */
-export function callUser<Arguments extends unknown[]>(callback: (...values: Arguments) => void, ...values: Arguments) {
-  try {
-    callback(...values);
-  } catch (error) {
-    throwLater(error);
-  }
-}
-
-function throwLater(error: unknown): void {
-  process.nextTick(() => {
-    throw error;
-  });
-}
+export class Codec extends guardListeners(Transform) {}
 
 /** An error that waits until the reader has been given all that came before it. */
 export class LastFailure {

@@ -1,6 +1,7 @@
 import { refuseUnknown, shown } from '../options';
 import { addAbortSignal } from '../streams';
-import { callUser, Codec, CODEC_KEYS, LastFailure, marks, type WriteCallback } from './codec';
+import { callUser } from '../user-code';
+import { Codec, CODEC_KEYS, LastFailure, marks, type WriteCallback } from './codec';
 import { checkFraming, type Framing, type FramingParser, viewOf } from './framing';
 import { InvalidMessageError } from './framing-errors';
 

@@ -1,6 +1,7 @@
 import { refuseUnknown } from '../options';
 import { addAbortSignal } from '../streams';
-import { callUser, Codec, CODEC_KEYS, LastFailure, marks, type WriteCallback } from './codec';
+import { callUser } from '../user-code';
+import { Codec, CODEC_KEYS, LastFailure, marks, type WriteCallback } from './codec';
 import { checkFraming, type Framing, type FramingWriter, type Message } from './framing';
 import { InvalidMessageError } from './framing-errors';
 

@@ -4,7 +4,7 @@
  */
 import { Fifo } from '../fifo';
 import type { Message } from '../framing/frame-writer';
-import { throwLater } from '../user-code';
+import { callUser } from '../user-code';
 import { InFlight } from './in-flight';
 import type { Incoming, PortChild, Protocol, RequestIds } from './protocol';
 import type { Request, RequestOptions } from './request';
@@ -186,12 +186,7 @@ export class Exchange {
       return;
     }
     this.#owner.progressed(request);
-    try {
-      request.onProgress?.(value);
-    } catch (error) {
-      // The caller's own, and no fault of the child.
-      throwLater(error);
-    }
+    if (request.onProgress !== undefined) callUser(request.onProgress, value);
   }
 
   async #call(call: () => Message | undefined | Promise<Message | undefined>): Promise<void> {

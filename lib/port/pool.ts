@@ -14,7 +14,7 @@ import { AbortError, TimeoutError } from '../errors';
 import { Fifo } from '../fifo';
 import type { Message } from '../framing/frame-writer';
 import { InvalidMessageError, MessageTooLargeError } from '../framing/framing-errors';
-import { throwLater } from '../user-code';
+import { callUser } from '../user-code';
 import { Deadlines } from './deadlines';
 import { Lane, type LaneOwner, type LaneSettings } from './lane';
 import { laneFor, laneToReplace, laneToStart, lanesToRelease } from './placement';
@@ -544,12 +544,7 @@ export class Pool implements LaneOwner, RequestOwner {
     for (let told = this.#told.shift(); told !== undefined; told = this.#told.shift()) {
       // A listener of what came before may have healed the port.
       if (told[0] === 'broken' && told[1][0] !== this.#brokenBy) continue;
-      try {
-        this.#emit(told);
-      } catch (error) {
-        // The listener's own, and no reason for us to stop halfway.
-        throwLater(error);
-      }
+      callUser(this.#emit, told);
     }
   }
 }

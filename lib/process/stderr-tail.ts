@@ -4,22 +4,13 @@
  */
 import type * as node from 'node:stream';
 import { Readable } from '../streams';
-import { throwLater } from '../user-code';
+import { guardListeners } from '../user-code';
 import { SilenceClock } from './silence-clock';
 
 const NEWLINE = 0x0a;
 
 /** What is given to those who ask for it: a listener that throws does not keep us from draining, nor from what depends on its end. */
-class StderrStream extends Readable {
-  override emit(event: string | symbol, ...args: unknown[]): boolean {
-    try {
-      return super.emit(event, ...args);
-    } catch (thrown) {
-      throwLater(thrown);
-      return true;
-    }
-  }
-}
+class StderrStream extends guardListeners(Readable) {}
 
 export class StderrTail {
   readonly #limitBytes: number;

@@ -143,7 +143,7 @@ describe('PortDuplex: starting', () => {
       expect(answer.kept).to.equal(answer.keptByNode);
     });
 
-    it('a descriptor too few for a pair of sockets, however few there are: it is told, and none is kept', async function () {
+    it('a descriptor too few for a pair of sockets, however few there are: an error says so, and none is kept', async function () {
       if (process.platform !== 'linux') this.skip(); // it looks into /proc, or counts on limits as Linux has them
       const answer = await askProgram<{ lives: string[]; events: string[]; kept: number; keptByNode: number }>(
         'descriptors',

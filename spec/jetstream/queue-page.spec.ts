@@ -23,6 +23,12 @@ describe('the page about more than one machine', () => {
   afterEach(() => opened.closeAll());
   after(() => project.remove());
 
+  async function startServer(): Promise<{ NATS_URL: string }> {
+    const server = await NatsServer.start();
+    opened.add(() => server.stop());
+    return { NATS_URL: server.url };
+  }
+
   /** A worker of the page; it is drained in the end, and must leave well. */
   function startWorker(word: string, env: NodeJS.ProcessEnv, cwd?: string): StartedBlock {
     const block = blockWith(word);
@@ -56,9 +62,7 @@ describe('the page about more than one machine', () => {
     it(`shows a producer that gets its replies from ${title}, which a SIGTERM drains`, async function () {
       this.timeout(60_000);
       requirePrograms(this, 'nats-server', 'python3');
-      const server = await NatsServer.start();
-      opened.add(() => server.stop());
-      const env = { NATS_URL: server.url };
+      const env = await startServer();
       const worker = startWorker(word, env);
       const producer = blockWith("'import-41'");
       const { exitCode, stdout, stderr } = await project.start(producer, env).run;
@@ -71,9 +75,7 @@ describe('the page about more than one machine', () => {
   it('shows a producer that goes on where its file ends, and writes a line that was cut anew', async function () {
     this.timeout(60_000);
     requirePrograms(this, 'nats-server', 'python3');
-    const server = await NatsServer.start();
-    opened.add(() => server.stop());
-    const env = { NATS_URL: server.url };
+    const env = await startServer();
     const worker = startWorker('serveQueue(', env);
     const cwd = project.newFolder();
     const scores = path.join(cwd, 'scores.txt');
