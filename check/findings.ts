@@ -5,25 +5,26 @@ interface Advice {
   readonly fix: string;
 }
 
-const ADVICE = {
+/** By verdict; docs/check.md has them as a table. */
+export const ADVICE = {
   'no-flush': {
     means: 'the reply stays in the output buffer of the program, which writes only when that is full, or at its end',
     fix: 'flush after each reply: Python flush(), Perl $| = 1, Ruby sync = true, C fflush(), Java flush(); or run it by stdbuf -o0',
   },
   'print-on-stdout': {
     means: 'the program prints on stdout, and the print is read as a frame',
-    fix: 'print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
+    fix: 'print to stderr; better, send stdout to stderr at the start and keep the real one for the frames',
   },
   'short-read': {
-    means: 'the program takes what one read gives for all that it asked for; a pipe gives what it has',
+    means: 'the program takes the bytes of one read for all that it asked for; a pipe may give fewer',
     fix: 'read in a loop until all bytes are there: 4 of the header, then as many as it says; of a line, until the newline',
   },
   'one-read-one-message': {
-    means: 'the program takes what one read gives for one message; a pipe delivers several together',
+    means: 'the program takes the bytes of one read for one message; a pipe may give several messages together',
     fix: 'read as many bytes as the length says, or up to the newline of a line, and leave the rest for the next read',
   },
   'little-endian': {
-    means: 'the program has the bytes of the length the wrong way round: little-endian, as the machine is',
+    means: 'the program has the bytes of the length in the wrong order: little-endian, as the machine is',
     fix: 'use network order: Python ">I", Perl "N", Ruby "N", C ntohl() and htonl(), Node readUInt32BE()',
   },
   'big-endian': {
@@ -32,7 +33,7 @@ const ADVICE = {
   },
   'length-counts-prefix': {
     means: 'in the program the length counts its own bytes too',
-    fix: 'let the length be that of the message alone; or, where the host does so too, say --length-includes-prefix',
+    fix: 'let the length be that of the message alone; or, where the host does so too, use --length-includes-prefix',
   },
   'length-counts-message-only': {
     means: 'in the program the length is that of the message alone',
@@ -65,15 +66,15 @@ const ADVICE = {
   },
   'other-packet': {
     means: 'the program speaks the protocol with a length of another width',
-    fix: 'say --packet or --prefix with that width, or change the program',
+    fix: 'use --packet or --prefix with that width, or change the program',
   },
   'other-channel': {
     means: 'the program speaks on other descriptors: on stdin and stdout, or on 3 and 4',
-    fix: 'say --channel fd3 of a program that reads 3 and writes 4, and leave it out of one that reads 0 and writes 1',
+    fix: 'use --channel fd3 for a program that reads 3 and writes 4, and leave it out for one that reads 0 and writes 1',
   },
   'line-based': {
     means: 'the program reads lines, not frames',
-    fix: 'say --framing lines; or read 4 bytes of length, then as many bytes as it says',
+    fix: 'use --framing lines; or read 4 bytes of length, then as many bytes as it says',
   },
   'length-prefixed': {
     means: 'the program speaks length prefixes',

@@ -6,6 +6,8 @@
  *
  * What a comment says as "Default X." is the column `default`. Members with `@internal` are left out.
  *
+ * `<!-- verdicts -->` is the table of what `rexport check` can find.
+ *
  * Tables of numbers come from docs/numbers.json: `<!-- numbers -->` has them all, `<!-- numbers: question against; ... -->`
  * some. docs/numbers.svg is drawn from it too.
  */
@@ -14,6 +16,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 import { chart } from '../bench/chart';
 import { inWords, type Results } from '../bench/results';
+import { ADVICE } from '../check/findings';
 
 interface Member {
   readonly name: string;
@@ -23,16 +26,24 @@ interface Member {
 
 const repository = join(__dirname, '..');
 const MARKED = /<!-- options: ([\w, -]+) -->\n(.*?)<!-- end -->/gs;
+const VERDICTS = /<!-- verdicts -->\n(.*?)<!-- end -->/gs;
 const NUMBERS = /<!-- numbers(?:: ([^>]+))? -->\n(.*?)<!-- end -->/gs;
 const DEFAULT = /(?:^|(?<=[.;] ))Default:? ((?:`[^`]*`|[^.`]|\.(?=\S))+)\. ?/;
 
 /** A page with its tables as the comments and the numbers are now. */
 export function withTables(page: string): string {
-  return withNumbers(page).replace(MARKED, (_, names: string) => {
+  return withVerdicts(withNumbers(page)).replace(MARKED, (_, names: string) => {
     const [wanted = '', without = ''] = names.split(' - ');
     const members = wanted.split(', ').flatMap(membersOf);
     const kept = members.filter(({ name }) => !without.split(', ').includes(name.replaceAll('`', '')));
     return `<!-- options: ${names} -->\n\n${tableOf(kept)}\n<!-- end -->`;
+  });
+}
+
+function withVerdicts(page: string): string {
+  const rows = Object.entries(ADVICE).map(([name, { means, fix }]) => [`\`${name}\``, means, fix]);
+  return page.replace(VERDICTS, () => {
+    return `<!-- verdicts -->\n\n${rowsOf(['Verdict', 'It means', 'What to do'], rows)}\n<!-- end -->`;
   });
 }
 

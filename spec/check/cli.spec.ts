@@ -43,7 +43,7 @@ describe('the command rexport check', () => {
         '          sent   00 00 00 05 "hello"',
         '          came   "Hello\\n"',
         '          means  the program prints on stdout, and the print is read as a frame',
-        '          fix    print to stderr; better, turn stdout away to stderr at the start and keep the real one for the frames',
+        '          fix    print to stderr; better, send stdout to stderr at the start and keep the real one for the frames',
         'not run   one after another         it takes a program that passes: one message',
       ].join('\n'),
     );
