@@ -14,6 +14,7 @@ const FEWEST_TELLING_CHARACTERS = 3;
  * literal type, so `switch (error.code)` narrows a union of them.
  */
 export class RexPortError extends Error {
+  /** Names the kind of failure; the same in all versions. */
   readonly code: `ERR_REXPORT_${string}`;
 
   constructor(code: `ERR_REXPORT_${string}`, message: string, options?: ErrorOptions) {
@@ -56,7 +57,9 @@ export interface SpawnFacts {
 /** The program was never started. `ERR_REXPORT_SPAWN` */
 export class SpawnError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_SPAWN';
+  /** The command as it was given; never its arguments, which may hold secrets. */
   readonly command: string;
+  /** The directory that the program was to run in; undefined where none was asked for. */
   readonly cwd: string | undefined;
 
   constructor({ command, cwd, culprit, cause }: SpawnFacts) {
@@ -84,6 +87,7 @@ export interface ExitFacts {
 /** The child ended with a status that is no success: a code outside `successCodes`, or a signal. `ERR_REXPORT_EXIT` */
 export class ExitError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_EXIT';
+  /** The command as it was given; never its arguments, which may hold secrets. */
   readonly command: string;
   /** null when a signal ended the child. */
   readonly exitCode: number | null;
@@ -169,7 +173,9 @@ export class TimeoutError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_TIMEOUT';
   /** The limit's value, in milliseconds. */
   readonly timeoutMs: number;
+  /** What it was that took too long. */
   readonly phase: TimeoutPhase;
+  /** Which limit was over. */
   readonly limit: TimeoutLimit;
   /** How many bytes of the reply had come, in the phase `body` where that is known. */
   readonly receivedBytes: number | undefined;
@@ -227,6 +233,7 @@ function progress({
 /** The child closed its input before all was written, under `onInputClosed: 'error'`. `ERR_REXPORT_INPUT_CLOSED` */
 export class InputClosedError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_INPUT_CLOSED';
+  /** The command as it was given; never its arguments, which may hold secrets. */
   readonly command: string;
   /** Bytes of the chunks that were not taken whole. */
   readonly bytesDropped: number;
@@ -241,6 +248,7 @@ export class InputClosedError extends RexPortError {
 
 /** An AbortSignal fired; `cause` is `signal.reason`. The name and the code are Node's own (`ABORT_ERR`). */
 export class AbortError extends Error {
+  /** Node's own code, so that one check does for its errors and ours. */
   readonly code = 'ABORT_ERR';
 
   constructor(signal: AbortSignal) {

@@ -19,6 +19,7 @@ import {
 
 export type { ContentLengthOptions, Framing, LinesOptions, MessageContext, MessageHandler, UnorderedMessageHandler };
 
+/** What `servePort(handler, options)` takes. All have a default. */
 export interface ServePortOptions extends FrameFormat {
   /** How messages lie in the bytes: `lines()`, `contentLength()`, one of your own. Default: a length prefix. */
   readonly framing?: Framing | undefined;
@@ -54,7 +55,9 @@ export interface ServePortOptions extends FrameFormat {
   readonly ordered?: boolean | undefined;
 }
 
+/** The same for a handler whose replies leave as they are made. */
 export interface UnorderedServePortOptions extends Omit<ServePortOptions, 'onError' | 'ordered'> {
+  /** See ServePortOptions. */
   readonly ordered: false;
   /** As with `ordered`; it may return `undefined` for no reply. */
   readonly onError?:

@@ -6,6 +6,7 @@ import { FrameWriter } from './frame-writer';
 import type { Framing } from './framing';
 import type { LengthReader } from './length-reader';
 
+/** What `contentLength(options)` takes. */
 export interface ContentLengthOptions {
   /** The most bytes of one message, in both directions, without its header block. Default 64 MiB. */
   readonly maxMessageBytes?: number | undefined;

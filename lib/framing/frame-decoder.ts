@@ -5,6 +5,7 @@ import { Codec, CODEC_KEYS, LastFailure, marks, type WriteCallback } from './cod
 import { checkFraming, type Framing, type FramingParser, viewOf } from './framing';
 import { InvalidMessageError } from './framing-errors';
 
+/** What `new FrameDecoder(framing, options)` takes. All have a default. */
 export interface FrameDecoderOptions {
   /** Both marks at once, as in Node: a number of bytes here and of messages there; stands above the two below. */
   readonly highWaterMark?: number | undefined;
@@ -54,6 +55,7 @@ export class FrameDecoder extends Codec {
     if (options.signal !== undefined) addAbortSignal(options.signal, this);
   }
 
+  /** As set by `setEncoding`; null while messages are Buffers. */
   override get readableEncoding(): BufferEncoding | null {
     return this.#encoding ?? null;
   }

@@ -5,6 +5,7 @@ import { Codec, CODEC_KEYS, LastFailure, marks, type WriteCallback } from './cod
 import { checkFraming, type Framing, type FramingWriter, type Message } from './framing';
 import { InvalidMessageError } from './framing-errors';
 
+/** What `new FrameEncoder(framing, options)` takes. All have a default. */
 export interface FrameEncoderOptions {
   /** Both marks at once, in bytes; stands above the two below. */
   readonly highWaterMark?: number | undefined;

@@ -4,6 +4,7 @@ import { FRAME_FORMAT_KEYS, type FrameFormat, type LengthPrefix, prefixOf } from
 import { type FramingParser, owned } from './framing';
 import type { LengthReader } from './length-reader';
 
+/** What `new FrameParser(options)` takes. All have a default. */
 export interface FrameParserOptions extends FrameFormat {
   /**
    * Whether every message gets memory of its own, which nobody else has a view on. Default false: a message that lies

@@ -16,10 +16,11 @@ export interface MessageTooLargeFacts {
  */
 export class MessageTooLargeError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_MESSAGE_TOO_LARGE';
-  /** For a line, whose length nobody announces, one byte more than the limit: there it was refused. */
+  /** The bytes of the message. For a line, whose length nothing announces, one more than the limit: there it was refused. */
   readonly messageBytes: number;
+  /** The limit, in bytes. */
   readonly maxMessageBytes: number;
-  /** Where in the stream the frame began; undefined for a message that was to be sent. */
+  /** Where in the stream the frame began, in bytes; undefined for a message that was to be sent. */
   readonly offset: number | undefined;
 
   constructor({ messageBytes, maxMessageBytes, offset, firstBytes }: MessageTooLargeFacts) {
@@ -48,6 +49,7 @@ export interface BadLengthFacts {
 /** A length prefix that no message can have, whatever the limit. `ERR_REXPORT_BAD_LENGTH` */
 export class BadLengthError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_BAD_LENGTH';
+  /** Where in the stream the frame began, in bytes. */
   readonly offset: number;
 
   constructor({ offset, fault, firstBytes }: BadLengthFacts) {
@@ -72,11 +74,11 @@ export class FrameTruncatedError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_FRAME_TRUNCATED';
   /** `header`: inside the length prefix or header block; `body`: inside the message, or right before its first byte. */
   readonly phase: 'header' | 'body';
-  /** How much of that phase had come. */
+  /** How many bytes of that phase had come. */
   readonly receivedBytes: number;
-  /** How much of it was to come: where only its last byte tells (a varint, a header block, a line), at least. */
+  /** How many bytes it should have had; where only the last byte tells (a varint, a header block, a line), at least. */
   readonly expectedBytes: number;
-  /** Where in the stream the frame began. */
+  /** Where in the stream the frame began, in bytes. */
   readonly offset: number;
 
   constructor({ phase, part = 'length prefix', receivedBytes, expectedBytes, offset, delimiter }: FrameTruncatedFacts) {

@@ -10,7 +10,9 @@ export type Message = string | NodeJS.ArrayBufferView;
  * and a writer of its own, so that nothing of one stream of bytes reaches another.
  */
 export interface Framing {
+  /** Called for each stream of bytes that is read. */
   parser(): FramingParser;
+  /** Called for each stream of bytes that is written. */
   writer(): FramingWriter;
 }
 

@@ -5,6 +5,7 @@ import { FrameDecoder, type FrameDecoderOptions } from './frame-decoder';
 import { FRAME_PARSER_KEYS, FrameParser, type FrameParserOptions } from './frame-parser';
 import { FrameWriter } from './frame-writer';
 
+/** What `new LengthPrefixDecoder(options)` takes. All have a default. */
 export interface LengthPrefixDecoderOptions extends FrameParserOptions, FrameDecoderOptions {}
 
 const OPTION_KEYS = [

@@ -5,6 +5,7 @@ import { FrameEncoder, type FrameEncoderOptions } from './frame-encoder';
 import { FrameParser } from './frame-parser';
 import { FrameWriter } from './frame-writer';
 
+/** What `new LengthPrefixEncoder(options)` takes. All have a default. */
 export interface LengthPrefixEncoderOptions extends FrameFormat, FrameEncoderOptions {}
 
 const OPTION_KEYS = [

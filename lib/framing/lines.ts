@@ -7,6 +7,7 @@ import { bytesOf, type Framing, type FramingParser, type FramingWriter, type Mes
 import { FrameTruncatedError, InvalidMessageError, MessageTooLargeError } from './framing-errors';
 import { FastBuffer } from './frame-parser';
 
+/** What `lines(options)` takes. All have a default. */
 export interface LinesOptions {
   /** What ends each message that is read, at least one character. Default `'\n'`; a CR before that is taken off too. */
   readonly delimiter?: string | undefined;

@@ -12,6 +12,7 @@ import { QueueTally, type QueueStatistics } from './queue-statistics';
 import { QueueStreams, queueWord, STREAM_KEYS, type QueueStreamOptions } from './queue-streams';
 import { QueueTransform, type QueueTransformOptions } from './queue-transform';
 
+/** What `new PortQueue(connection, name, options)` takes: these, and those of the streams. All have a default. */
 export interface PortQueueOptions<Request, Reply> extends QueueStreamOptions {
   /** Makes the bytes of a row. Default: a row is bytes or text. */
   readonly encode?: ((request: Request) => Message) | undefined;
@@ -24,6 +25,7 @@ export interface PortQueueOptions<Request, Reply> extends QueueStreamOptions {
   readonly republishMs?: number | undefined;
 }
 
+/** What `request(row, options)` of a PortQueue takes. */
 export interface QueueRequestOptions {
   /** Rejects the request with an AbortError. The row may be worked on all the same. */
   readonly signal?: AbortSignal | undefined;
@@ -74,10 +76,12 @@ export class PortQueue<Request = Message, Reply = Buffer> {
     this.#tally = new QueueTally(name, 'producer');
   }
 
+  /** The name of the queue. */
   get name(): string {
     return this.#streams.name;
   }
 
+  /** `closed` from the call of `close()` on. */
   get state(): 'open' | 'closed' {
     return this.#state;
   }
@@ -151,6 +155,7 @@ export class PortQueue<Request = Message, Reply = Buffer> {
     this.#link.release();
   }
 
+  /** The same as `close()`: for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -18,8 +18,11 @@ export interface DeadLetterFacts {
  * took each of its workers away, and `ERR_REXPORT_DEAD_LETTER` for a failure without such a code.
  */
 export class DeadLetterError extends RexPortError {
+  /** The name of the queue. */
   readonly queue: string;
+  /** The row's number in its job, from 0. */
   readonly row: number;
+  /** How often it was given to a worker. */
   readonly deliveries: number;
 
   constructor({ queue, row, deliveries, code, reason }: DeadLetterFacts) {

@@ -2,6 +2,7 @@
 import { Histogram, type Distribution } from '../port/statistics';
 import { trace } from '../trace';
 
+/** What one side of a queue has done since it was made. */
 export interface QueueStatistics {
   /** Messages: of a worker those it was given, of a producer those the server has stored. */
   readonly messages: number;

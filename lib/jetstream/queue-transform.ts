@@ -1,6 +1,7 @@
 import { RequestTransform, type TransformOptions } from '../port/request-transform';
 import type { Job } from './job';
 
+/** What `transform(options)` of a PortQueue takes. Only `job` has no default. */
 export interface QueueTransformOptions<Request, Reply> extends Pick<
   TransformOptions<Request, Reply>,
   'ordered' | 'onError'

@@ -7,6 +7,7 @@ import { queueWord, QueueStreams, STREAM_KEYS, type QueueStreamOptions } from '.
 import type { QueueStatistics } from './queue-statistics';
 import { QueueWorker, type ServedPool } from './queue-worker';
 
+/** What `serveQueue(pool, connection, name, options)` takes: these, and those of the streams. */
 export interface ServeQueueOptions extends QueueStreamOptions {
   /**
    * How many messages are held at a time; the server is never asked for more. Default: the `capacity` of the pool, which

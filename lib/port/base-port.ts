@@ -16,6 +16,7 @@ export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEv
     this.#pool = new Pool(settings, ([name, args]) => (this.emit as (...event: unknown[]) => boolean)(name, ...args));
   }
 
+  /** What the port does now; of a pool, its best lane. */
   get state(): PortState {
     return this.#pool.state;
   }
@@ -128,6 +129,7 @@ export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEv
     return this.#pool.destroy(error);
   }
 
+  /** The same as `close()`: for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

@@ -18,15 +18,19 @@ export const json = {
   decode: <Reply = unknown>(message: Buffer): Reply => JSON.parse(message.toString('utf8')) as Reply,
 } satisfies Codec<unknown, unknown>;
 
-/** A request or, as an event, a notification; `params` is absent where there are none. */
+/** A request or, as an event, a notification. The id is the port's business. */
 export interface JsonRpcMessage {
+  /** What is called, such as `tools/call`. */
   readonly method: string;
+  /** An array or an object; absent where there are none. */
   readonly params?: unknown;
 }
 
 /** The error object of a reply, with its numbers: see section 5.1 of the specification. */
 export class JsonRpcError extends Error {
+  /** From -32768 to -32000 those that the specification reserves, else the program's own. */
   readonly code: number;
+  /** What the program adds; undefined where it adds nothing. */
   readonly data: unknown;
 
   constructor(code: number, message: string, data?: unknown) {
@@ -37,6 +41,7 @@ export class JsonRpcError extends Error {
   }
 }
 
+/** What `jsonRpc()` takes. All have a default. */
 export interface JsonRpcOptions {
   /**
    * How progress and cancellation are said: as the Language Server Protocol does (`$/progress`, `$/cancelRequest`), or the

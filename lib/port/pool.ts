@@ -42,6 +42,10 @@ export interface PoolSettings extends Omit<LaneSettings, 'ids'> {
   readonly decode: ((message: Buffer) => unknown) | undefined;
 }
 
+/**
+ * What a port does: it has no child (`idle`); its child starts, serves, is waited for before a restart (`backoff`), or was
+ * given up (`broken`); it was closed, and its children leave (`closing`) or are gone. A pool is as well as its best lane.
+ */
 export type PortState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closing' | 'closed';
 
 interface Waiter {

@@ -30,10 +30,12 @@ export interface BrokenFacts {
   readonly cause: Error;
 }
 
-/** The child was given up; every request fails at once, until `restart()`. `ERR_REXPORT_BROKEN` */
+/** The child was given up; every request fails at once, until `restart()`. `cause` is its last end. `ERR_REXPORT_BROKEN` */
 export class BrokenError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_BROKEN';
+  /** How often the child was restarted within `withinMs` before it was given up; 0 when it was never restarted. */
   readonly restarts: number;
+  /** The option `withinMs`, in milliseconds. */
   readonly withinMs: number;
 
   constructor({ command, restarts, withinMs, cause }: BrokenFacts) {
@@ -44,9 +46,10 @@ export class BrokenError extends RexPortError {
   }
 }
 
-/** Two children died of the same request, alone with it. `ERR_REXPORT_POISON` */
+/** Two children died of the same `idempotent` request; `cause` is the end of the second. `ERR_REXPORT_POISON` */
 export class PoisonError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_POISON';
+  /** How many children died with the request. */
   readonly crashes: number;
 
   constructor({
@@ -63,9 +66,13 @@ export class PoisonError extends RexPortError {
   }
 }
 
-/** The child sent a message that nobody had asked for. `ERR_REXPORT_UNEXPECTED_REPLY` */
+/**
+ * The child sent a message that no request waits for: the `cause` of the ExitError of requests that were with it.
+ * `ERR_REXPORT_UNEXPECTED_REPLY`
+ */
 export class UnexpectedReplyError extends RexPortError {
   declare readonly code: 'ERR_REXPORT_UNEXPECTED_REPLY';
+  /** The bytes of that message. */
   readonly messageBytes: number;
 
   constructor({ command, messageBytes }: { readonly command: string; readonly messageBytes: number }) {

@@ -15,7 +15,9 @@ export interface Generation {
 
 /** The next child of a lane. */
 export interface Restart {
+  /** The place of the child, counted from 0; always 0 in a Port. */
   readonly lane: number;
+  /** How many children the lane will have had, this one included. */
   readonly generation: number;
   /** Whole milliseconds until it is started. */
   readonly delayMs: number;

@@ -16,6 +16,7 @@ type Decided = 'stdin' | 'stdout' | 'stdio' | 'onInputClosed' | 'timeoutMs' | 'h
 
 type Optional<T> = { readonly [Key in keyof T]?: T[Key] | undefined };
 
+/** How requests become messages, and messages replies; `json` is one. */
 export interface Codec<Request, Reply> {
   /** Makes a request's message. Default: requests are messages. */
   readonly encode?: ((request: Request) => Message) | undefined;
@@ -23,6 +24,10 @@ export interface Codec<Request, Reply> {
   readonly decode?: ((message: Buffer) => Reply) | undefined;
 }
 
+/**
+ * What `new Port(command, args, options)` takes: these, those of a length prefix, and those of a PortDuplex that say how a
+ * program is started and ended. All have a default; an unknown name is a TypeError.
+ */
 export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   extends
     Omit<PortDuplexOptions, Decided | 'pipes'>,
@@ -76,6 +81,7 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   readonly [OPEN_CHILD]?: OpenChild | undefined;
 }
 
+/** What `new PortPool(command, args, options)` takes: those of a Port, and these. */
 export interface PortPoolOptions<Request = Message, Reply = Buffer, Event = never> extends PortOptions<
   Request,
   Reply,

@@ -55,8 +55,11 @@ export interface Protocol<Request, Reply, Event = never> {
 
 /** One child of a port, for the hooks that speak with it past the queue. */
 export interface PortChild<Request, Reply> {
+  /** The place of the child, counted from 0; always 0 in a Port. */
   readonly lane: number;
+  /** How many children the lane has had, this one included. */
   readonly generation: number;
+  /** The process number; undefined where the program could not be started. */
   readonly pid: number | undefined;
   /**
    * The child's next message as it came, past the protocol. In `start` and `stop` alone. Rejects with the child's

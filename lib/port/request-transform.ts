@@ -13,6 +13,7 @@ export interface Requester<Request, Reply> {
   readonly state?: string;
 }
 
+/** What `transform(options)` of a Port and a PortPool takes. All have a default. */
 export interface TransformOptions<Request, Reply> {
   /** How many requests are in flight. Default: what the children can hold together. */
   readonly concurrency?: number | undefined;

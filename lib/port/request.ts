@@ -4,6 +4,7 @@ import type { Message } from '../framing/frame-writer';
 import { viewOf } from '../framing/framing';
 import type { Deadline } from './deadlines';
 
+/** What `request(message, options)` takes. All have a default. */
 export interface RequestOptions {
   /**
    * Rejects the request with an AbortError. A child that was given the request and owes no other reply is ended; else

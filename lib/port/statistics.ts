@@ -4,10 +4,13 @@ import type { Request, RequestCounters } from './request';
 
 // Durations by the thousand in a few kilobytes: what a chart needs of them, and no list of all.
 
+/** Durations, in milliseconds; all 0 where there were none. */
 export interface Distribution {
+  /** Their sum by their number. */
   readonly mean: number;
-  /** Half of them took no longer; true to 2 %, as `p99` is. */
+  /** Half of them took no longer; accurate to 2 %. */
   readonly p50: number;
+  /** 99 of 100 took no longer; accurate to 2 %. */
   readonly p99: number;
 }
 
@@ -96,13 +99,17 @@ export interface Figures {
 /** What a lane does: it has no child (`idle`), or one that starts, serves, is waited for before a restart, or was given up. */
 export type LaneState = 'idle' | 'starting' | 'ready' | 'backoff' | 'broken' | 'closed';
 
+/** What one lane has done: the place of one child and of those after it. */
 export interface LaneStatistics extends Figures {
+  /** Its number, from 0. */
   readonly lane: number;
+  /** What it does now. */
   readonly state: LaneState;
 }
 
 /** The total also has what failed in the queue, before any lane had it. */
 export interface PortStatistics extends Figures {
+  /** The same for each lane, by its number. One in a Port, `size` of them in a pool. */
   readonly lanes: readonly LaneStatistics[];
 }
 

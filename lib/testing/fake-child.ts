@@ -12,9 +12,11 @@ type Callback = (error?: Error | null) => void;
 
 /** How a fake child ends; by default with code 1 and nothing on stderr. */
 export interface Crash {
+  /** 0 to 255. Default 1. */
   readonly exitCode?: number;
   /** Instead of a code. */
   readonly signal?: NodeJS.Signals;
+  /** The last that it says on stderr, for the error. Default: nothing. */
   readonly stderr?: string;
 }
 
