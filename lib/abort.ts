@@ -24,7 +24,9 @@ export function onAbort(signal: AbortSignal, listener: () => void): () => void {
 /** One listener for each signal, however many share it: Node warns of a leak at eleven. */
 export class AbortGroup<T> {
   readonly #onAbort: (items: T[], signal: AbortSignal) => void;
-  readonly #watched = new Map<AbortSignal, { readonly items: Set<T>; readonly stop: () => void }>();
+  readonly #watched = new Map<AbortSignal, Watched<T>>();
+  /** Of the last that was added or deleted: mostly it is the one that is asked for next. */
+  #last: Watched<T> | undefined;
 
   /** @param listener called with all that wait for the signal that has fired */
   constructor(listener: (items: T[], signal: AbortSignal) => void) {
@@ -32,21 +34,33 @@ export class AbortGroup<T> {
   }
 
   add(signal: AbortSignal, item: T): void {
-    let entry = this.#watched.get(signal);
+    let entry = this.#find(signal);
     if (entry === undefined) {
       const items = new Set<T>();
-      entry = { items, stop: onAbort(signal, () => this.#onAbort([...items], signal)) };
+      entry = { signal, items, stop: onAbort(signal, () => this.#onAbort([...items], signal)) };
       this.#watched.set(signal, entry);
     }
+    this.#last = entry;
     entry.items.add(item);
   }
 
   delete(signal: AbortSignal, item: T): void {
-    const entry = this.#watched.get(signal);
+    const entry = this.#find(signal);
     if (entry === undefined || !entry.items.delete(item) || entry.items.size > 0) return;
     entry.stop();
     this.#watched.delete(signal);
+    this.#last = undefined;
   }
+
+  #find(signal: AbortSignal): Watched<T> | undefined {
+    return this.#last?.signal === signal ? this.#last : this.#watched.get(signal);
+  }
+}
+
+interface Watched<T> {
+  readonly signal: AbortSignal;
+  readonly items: Set<T>;
+  readonly stop: () => void;
 }
 
 function raise(signal: AbortSignal, limit: number): void {

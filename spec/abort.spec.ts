@@ -1,7 +1,7 @@
 import { EventEmitter, getMaxListeners, setMaxListeners } from 'node:events';
 import { expect } from 'chai';
 import { AbortController as Polyfill } from 'abort-controller';
-import { onAbort } from '../lib/abort';
+import { AbortGroup, onAbort } from '../lib/abort';
 import { ProcessEvents } from './support/process-events';
 
 /** 0: none, as from Node 22 on; Node 20 refuses to tell that one. */
@@ -50,5 +50,43 @@ describe('onAbort', () => {
     controller.abort();
     expect(calls).to.deep.equal(['kept']);
     expect(controller.signal).to.not.be.instanceOf(EventEmitter);
+  });
+});
+
+describe('AbortGroup', () => {
+  it('tells those of a signal alone, whatever was added and deleted in between, and each but once', () => {
+    const controllers = [new AbortController(), new AbortController()] as const;
+    const [first, second] = controllers;
+    const told: string[] = [];
+    const group = new AbortGroup<string>((items, signal) => {
+      for (const item of items) {
+        told.push(`${item} by ${signal === first.signal ? 'first' : 'second'}`);
+        group.delete(signal, item);
+      }
+    });
+    group.add(first.signal, 'a');
+    group.add(second.signal, 'b');
+    group.add(first.signal, 'c');
+    group.delete(second.signal, 'a');
+    group.delete(first.signal, 'a');
+    group.add(second.signal, 'd');
+    group.delete(second.signal, 'b');
+    second.abort();
+    expect(told).to.deep.equal(['d by second']);
+    first.abort();
+    expect(told).to.deep.equal(['d by second', 'c by first']);
+  });
+
+  it('listens to a signal again that nobody was left for', () => {
+    const controller = new AbortController();
+    const told: string[][] = [];
+    const group = new AbortGroup<string>((items) => told.push(items));
+    for (const item of ['a', 'b']) {
+      group.add(controller.signal, item);
+      group.delete(controller.signal, item);
+    }
+    group.add(controller.signal, 'c');
+    controller.abort();
+    expect(told).to.deep.equal([['c']]);
   });
 });

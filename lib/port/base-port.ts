@@ -10,6 +10,8 @@ import type { PortStatistics } from './statistics';
 /** What a Port and a PortPool have in common, which is all but their construction: calls to children behind one queue. */
 export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEvents<Event>> {
   readonly #pool: Pool;
+  /** Options that were found right, and cannot change since. */
+  #checked = NO_OPTIONS;
 
   protected constructor(settings: PoolSettings) {
     super();
@@ -70,13 +72,19 @@ export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEv
    */
   request(message: Request, options: RequestOptions = NO_OPTIONS): Promise<Reply> {
     try {
-      if (options !== NO_OPTIONS) checkRequestOptions(options);
+      if (options !== this.#checked) this.#check(options);
       return this.#pool.request(message, options) as Promise<Reply>;
     } catch (error) {
       // A throw of the caller's hook, whatever it is, or for a wrong option, is a rejection too.
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       return Promise.reject(error);
     }
+  }
+
+  /** What is frozen, and was right once, stays so: a stage asks with the same options for every row. */
+  #check(options: RequestOptions): void {
+    checkRequestOptions(options);
+    if (Object.isFrozen(options)) this.#checked = options;
   }
 
   /** For `send` of a Port. */
@@ -137,7 +145,7 @@ export class BasePort<Request, Reply, Event = never> extends EventEmitter<PortEv
 
 const MAX_DELAY_MS = 2 ** 31 - 1;
 const REQUEST_KEYS: readonly string[] = ['signal', 'timeoutMs', 'runTimeoutMs', 'idempotent', 'onProgress'];
-const NO_OPTIONS: RequestOptions = {};
+const NO_OPTIONS: RequestOptions = Object.freeze({});
 
 function checkRequestOptions(options: RequestOptions): void {
   if (typeof options !== 'object' || (options as unknown) === null) refuseUnknown('request', options, REQUEST_KEYS);

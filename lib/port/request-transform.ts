@@ -77,7 +77,8 @@ export class RequestTransform<Request, Reply> extends TypedDuplex<Request, Reply
     if (timeoutMs !== undefined) integer('timeoutMs', timeoutMs, 1, MAX_DELAY_MS);
     if (runTimeoutMs !== undefined) integer('runTimeoutMs', runTimeoutMs, 1, MAX_DELAY_MS);
     const { signal } = this.#abort;
-    this.#requestOptions = { idempotent: boolean('idempotent', idempotent), timeoutMs, runTimeoutMs, signal };
+    boolean('idempotent', idempotent);
+    this.#requestOptions = Object.freeze({ idempotent, timeoutMs, runTimeoutMs, signal });
   }
 
   /** A message that waits is not asked yet: replies that come together have as many requests leave together. */

@@ -240,6 +240,17 @@ describe('Port: the face', () => {
     expect(await ask(port, 'ok')).to.equal('ok');
   });
 
+  it('looks again at options that were right once and may have changed', async () => {
+    await using port = new Port('cat');
+    const options: { timeoutMs: number } = { timeoutMs: 60_000 };
+    expect(String(await port.request('first', options))).to.equal('first');
+    options.timeoutMs = 0;
+    expect(await rejection(port.request('', options))).to.be.instanceOf(RangeError);
+    // What is frozen cannot have changed, and is looked at once; what is wrong then stays wrong.
+    const frozen = Object.freeze({ timeoutMs: 0 });
+    for (const again of [frozen, frozen]) expect(await rejection(port.request('', again))).to.be.instanceOf(RangeError);
+  });
+
   it('spawns nothing before the first request', async () => {
     const port = new Port('cat');
     expect([port.state, port.pending, port.queued, port.restarts]).to.deep.equal(['idle', 0, 0, 0]);
