@@ -104,11 +104,11 @@ function question(title: string, size: number, measure: Measure): Question {
   return {
     title: `${title}: 1 x, 10 x, 100 x`,
     size,
-    unit: 'exponent',
+    unit: 'exponent (1: ten times the work takes ten times the time)',
     limit: 1.1,
     rounds: 3,
     warmups: 0,
-    contenders: { 'the last step': exponentOf(measure) },
+    contenders: { 'from 10 x to 100 x': exponentOf(measure) },
   };
 }
 

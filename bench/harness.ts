@@ -97,14 +97,20 @@ export function plan(question: Question, choice: Choice): Plan {
   return { title: `${size.toLocaleString('en')} ${question.title}`, contenders, rounds, turns, seconds };
 }
 
-/** Says in lines what will be done, and how to read the table that comes. */
+/** How to read the tables. */
+export const LEGEND: readonly string[] = [
+  'In the tables: the median of all runs, and in brackets the smallest and the largest. Compare the ratios, which are',
+  'those of runs right after each other; the times change with the machine. "goal" is what this project asks of itself.',
+];
+
+/** Says in lines what will be done. */
 export function announce(name: string, question: Question, choice: Choice): string[] {
   const { title, contenders, rounds, turns, seconds } = plan(question, choice);
   const [subject = '', ...others] = contenders;
   return [
     `${name}: ${title}`,
-    `  ${subject} against ${others.join('; ') || 'nothing else'}`,
-    `  ${rounds} rounds with fresh processes, ${turns} ${turns === 1 ? 'run' : 'runs'} of each a round; ${duration(seconds)}`,
+    others.length === 0 ? `  ${subject}, alone` : `  ${subject} against ${others.join('; ')}`,
+    `  ${rounds} ${rounds === 1 ? 'round' : 'rounds'} with fresh processes, ${turns} ${turns === 1 ? 'run' : 'runs'} of each a round; ${duration(seconds)}`,
   ];
 }
 
@@ -226,14 +232,16 @@ function report({ name, title, question }: Measured, measured: ReadonlyMap<strin
   const judge = (sign: '>=' | '<=', wanted: number | undefined, [median]: Spread): string => {
     if (wanted === undefined) return '';
     const isMet = sign === '>=' ? median >= wanted : median <= wanted;
-    return `${sign} ${wanted} ${isMet ? 'met' : 'MISSED'}`;
+    return `${sign} ${wanted}, ${isMet ? 'met' : 'missed'}`;
   };
   const table = [
     [
       'contender',
-      `${unit === 's' ? 'seconds' : unit} a run: median (min-max)`,
-      isSpeed ? `${subject} is x times as fast` : `${subject} takes x times as much`,
-      'wanted',
+      unit === 's' ? 'seconds of a run' : unit,
+      ...(others.length === 0
+        ? ['']
+        : [isSpeed ? `${subject} is this many x as fast` : `${subject} takes this many x as much`]),
+      'goal',
     ],
     [subject, shown(spread(own)), '', judge('<=', limit, spread(own))],
   ];

@@ -5,20 +5,34 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chart } from './chart';
-import { announce, answer, duration, plan, serve, type Bench, type Choice, type Question, type Work } from './harness';
+import {
+  LEGEND,
+  announce,
+  answer,
+  duration,
+  plan,
+  serve,
+  type Bench,
+  type Choice,
+  type Question,
+  type Work,
+} from './harness';
 import { merged, type Answer, type Results } from './results';
 
 const ENDING = '.bench.js';
-const USAGE = `usage: npm run bench -- [bench | bench/question]... [options]
+const usage = (): string => `usage: npm run bench -- [bench | bench/question]... [options]
 
-Measures RexPort against others, in turn, in fresh processes. All benches where none is named.
+Measures RexPort against others, in turn, in fresh processes. All benches where none is named, which takes about an hour:
+${benches().join(', ')}
 
   --list           what there is to measure, and how long it takes; measures nothing
-  --rounds N       rounds, instead of what each question has
-  --size N         how much a run does, instead of what each question has
+  --rounds N       fresh processes for each contender, instead of what the question has
+  --size N         how much a run does (messages, MiB, requests: see --list), instead of what the question has
   --against NAME   only this contender; may be repeated
   --json           the results as JSON on stdout; the tables go to stderr
   --chart          puts the results into docs/numbers.json and draws docs/numbers.svg (then: npm run docs)
+
+For example: npm run bench -- spawn/true --rounds 2
 `;
 
 /** It runs as node_modules/.cache/bench/bench/run.js. */
@@ -80,7 +94,7 @@ async function main(): Promise<void> {
   });
   if (values.alone !== undefined) return runAlone(values.alone);
   if (values.help) {
-    console.log(USAGE);
+    console.log(usage());
     return;
   }
   const print = values.json ? console.error : console.log;
@@ -88,11 +102,13 @@ async function main(): Promise<void> {
   const choice: Choice = { rounds: number(values.rounds), size: number(values.size), against: values.against };
   const asked = (await Promise.all((positionals.length > 0 ? positionals : benches()).map(find))).flat();
   const seconds = asked.reduce((sum, { question }) => sum + plan(question, choice).seconds, 0);
-  print(`${asked.length} questions, ${duration(seconds)}. Close other programs: a busy core changes the ratios.`);
+  const questions = asked.length === 1 ? '1 question' : `${asked.length} questions`;
+  print(`${questions}, ${duration(seconds)}. Close other programs: a busy core changes the ratios.`);
   if (values.list) {
     for (const { name, question } of asked) print(['', ...announce(name, question, choice)].join('\n'));
     return;
   }
+  for (const line of LEGEND) print(line);
   const answers: Answer[] = [];
   for (const { name, question } of asked) answers.push(await answer(name, question, choice, print));
   const [major] = process.versions.node.split('.');
