@@ -1,5 +1,5 @@
 /**
- * The main jobs before your eyes: `npm run demo`. Needs gzip and sort. Smaller or larger: `npm run demo -- --megabytes 20`.
+ * The main jobs before your eyes: `npm run demo`. Needs gzip, sort and head. Smaller or larger: `npm run demo -- --megabytes 20`.
  * In a project of your own, import from 'rexport'.
  */
 import { spawn } from 'node:child_process';
@@ -135,7 +135,9 @@ function say(lines: string): void {
 }
 
 async function play(): Promise<void> {
-  console.log(`Needs gzip and sort, and ${megabytes(3 * logBytes)} in ${tmpdir()}; takes about ${seconds()} seconds.`);
+  console.log(
+    `Needs gzip, sort and head, and ${megabytes(3 * logBytes)} in ${tmpdir()}; takes about ${seconds()} seconds.`,
+  );
   await needs('gzip', 'sort', 'head');
   for (const act of [makeLog, compress, restore, sortSome, breakOff]) await act();
   await survive(title, say);

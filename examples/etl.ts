@@ -12,7 +12,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
 import { SingleBar } from 'cli-progress';
-import { PortPool, type PortStatistics } from '../lib';
+import { PoisonError, PortPool, type PortStatistics } from '../lib';
 import { reviewLines, type Review } from './etl-reviews';
 import { needs } from './needs';
 
@@ -30,8 +30,10 @@ interface Summary {
   readonly scored: number;
   /** Rows that are not JSON: put aside before the pool. */
   readonly unreadable: number;
-  /** Rows that the program could not score. */
+  /** Rows that the program says it cannot score. */
   readonly refused: number;
+  /** Rows that the program dies of. */
+  readonly deadly: number;
   readonly seconds: number;
   readonly statistics: PortStatistics;
 }
@@ -63,7 +65,7 @@ async function job(children: number, output: string, deadLetters: string): Promi
   });
   const letters = new Letters(createWriteStream(deadLetters));
   const source = createReadStream(input, { encoding: 'utf8' });
-  const count = { rows: 0, scored: 0, unreadable: 0, refused: 0 };
+  const count = { rows: 0, scored: 0, unreadable: 0, refused: 0, deadly: 0 };
 
   async function* parsed(chunks: AsyncIterable<string>): AsyncGenerator<Review> {
     for await (const line of lines(chunks)) {
@@ -92,7 +94,7 @@ async function job(children: number, output: string, deadLetters: string): Promi
       // A score may be asked for twice: so one deadly row hurts none of those that were with it in a child.
       idempotent: true,
       onError: async (error, row) => {
-        count.refused += 1;
+        count[error instanceof PoisonError ? 'deadly' : 'refused'] += 1;
         await letters.put({ id: row.id, error: error.message, row });
         return undefined;
       },
@@ -152,15 +154,12 @@ async function withBar(work: Promise<void>, done: () => [bytes: number, rows: nu
   }
 }
 
-function tell({ rows, scored, unreadable, refused, seconds, statistics }: Summary): void {
+function tell({ rows, scored, unreadable, refused, deadly, seconds, statistics }: Summary): void {
   const rate = Math.round(rows / seconds);
-  console.log(
-    `  ${rows} rows in = ${scored} scores + ${unreadable} dead letters that are not JSON + ${refused} dead letters of the pool`,
-  );
+  console.log(`  ${rows} rows in = ${scored} scores + ${unreadable + refused + deadly} dead letters`);
+  console.log(`  dead letters: ${unreadable} not JSON, ${refused} that the program refused, ${deadly} that it died of`);
+  console.log(`  ${statistics.restarts} restarts: a row that the program dies of is tried in two children`);
   console.log(`  ${seconds.toFixed(1)} s, ${rate} rows a second`);
-  console.log(
-    `  ${statistics.restarts} restarts: the program dies of some rows; each is tried in two children, then is a dead letter`,
-  );
   for (const { lane, requests, failures, restarts, busyMs, runMs, bytesWritten } of statistics.lanes) {
     const busy = Math.round(busyMs / 10 / seconds);
     const run = `${runMs.p50.toFixed(1)} ms at the median, ${runMs.p99.toFixed(1)} at p99`;
@@ -174,9 +173,16 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+/** The file is scored twice, mostly by the program. */
+function duration(): string {
+  const seconds = 5 + inputBytes / 0.8e6;
+  return seconds < 90 ? `${Math.ceil(seconds)} seconds` : `${Math.ceil(seconds / 60)} minutes`;
+}
+
 async function play(): Promise<void> {
+  console.log(`Needs python3, and ${megabytes(1.3 * inputBytes)} in ${folder}; takes about ${duration()}.`);
   await needs('python3');
-  console.log(`Reviews: ${megabytes(inputBytes)} in ${input}`);
+  console.log(`\nReviews: ${megabytes(inputBytes)} in ${input}`);
   mkdirSync(folder, { recursive: true });
   await pipeline(Readable.from(reviewLines(inputBytes)), createWriteStream(input));
 
@@ -188,7 +194,9 @@ async function play(): Promise<void> {
   console.log('\nThe same in one child');
   const one = await job(1, join(folder, 'scores-of-one.ndjson'), join(folder, 'dead-letters-of-one.ndjson'));
   tell(one);
-  console.log(`\n${children} children took ${(one.seconds / pool.seconds).toFixed(2)} x less time than one`);
+  console.log(`\n${children} children were ${(one.seconds / pool.seconds).toFixed(2)} x as fast as one`);
+  const kept = `are kept in ${folder}`;
+  console.log(`The files ${values.folder === undefined ? 'are removed; --folder DIRECTORY keeps them' : kept}`);
 }
 
 async function main(): Promise<void> {

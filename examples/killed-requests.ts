@@ -58,7 +58,7 @@ export async function survive(title: (line: string) => void, say: (lines: string
   const seconds = (performance.now() - startedAt) / 1000;
   say(`${children} children, one after another, in ${seconds.toFixed(1)} s: ${port.restarts} restarts`);
   say(
-    `${count.rejected} requests were told that their child was killed, were asked again, and ${count.again} were answered`,
+    `${count.rejected} requests were with a child that was killed, and rejected; asked again, ${count.again} were answered`,
   );
   say(
     `${count.right} of ${REQUESTS} replies are the right ones: ${REQUESTS - count.right - count.wrong} lost, ${count.wrong} crossed`,

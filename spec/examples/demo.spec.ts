@@ -52,7 +52,7 @@ describe('the demo', () => {
     const { exitCode, stdout, stderr } = whole;
     expect(stderr).to.equal('');
     expect(exitCode).to.equal(0);
-    expect(stdout).to.match(/^Needs gzip and sort, and 6\.0 MB in .*; takes about \d+ seconds\.$/m);
+    expect(stdout).to.match(/^Needs gzip, sort and head, and 6\.0 MB in .*; takes about \d+ seconds\.$/m);
     expect(stdout).to.match(/^ {2}2\.\d MB went in, 0\.\d MB came out$/m);
     expect(stdout).to.match(/^ {2}the same bytes: sha256 \w{16}\.\.\. before and after$/m);
     expect(stdout.match(/^ {2}\S+ GET \/users\/\d+ 200 in 100\d ms$/gm)).to.have.length(3);
