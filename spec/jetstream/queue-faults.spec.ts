@@ -201,8 +201,8 @@ describe('a queue whose parts are killed', () => {
     await server.start();
     expect((await Promise.all(requests)).map(String)).to.deep.equal(answers(numbered(10)));
     // A server that is killed may have lost the last acknowledgement: that row is delivered again, and its reply dropped.
-    const { replies, duplicates } = await host.stop();
-    expect(replies - duplicates).to.equal(11);
+    expect((await host.stop()).replies).to.be.within(11, 12);
+    expect(await storedReplies()).to.equal(11);
     expect(queue.statistics()).to.include({ replies: 11, pending: 0 });
   }).timeout(100_000);
 
