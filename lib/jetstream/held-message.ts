@@ -13,15 +13,17 @@ export class HeldMessage {
   readonly job: string;
   readonly label: Label;
   readonly rows: readonly Buffer[];
-  /** How often it was given to a worker, this time included. */
+  /** How often the server has given it to a worker, begun or not, this time included. */
   readonly deliveries: number;
   readonly receivedAt = performance.now();
   readonly #link: Link;
-  readonly #reply: string;
+  readonly #streamSeq: number;
+  #reply: string;
   #isSettled = false;
 
   private constructor(link: Link, delivery: Delivery, job: string, label: Label, rows: readonly Buffer[]) {
     this.#link = link;
+    this.#streamSeq = delivery.streamSeq;
     this.#reply = delivery.reply;
     this.job = job;
     this.label = label;
@@ -39,6 +41,17 @@ export class HeldMessage {
     }
     link.send(delivery.reply, TERM);
     return undefined;
+  }
+
+  /** The same for two deliveries of one message. A stream that was lost and made again counts from 1 again. */
+  get key(): string {
+    return `${this.#streamSeq} ${this.label.id}`;
+  }
+
+  /** The server has given it to us again, since it heard too late that it is worked on. */
+  takeOver({ reply }: Delivery): void {
+    this.#reply = reply;
+    this.working();
   }
 
   /** Not to be delivered elsewhere yet. */

@@ -18,5 +18,10 @@ function load(name: string): unknown {
   }
 }
 
-export const { headers, createInbox, nanos } = load('@nats-io/transport-node') as typeof Nats;
+export const {
+  headers,
+  createInbox,
+  nanos,
+  TimeoutError: NatsTimeoutError,
+} = load('@nats-io/transport-node') as typeof Nats;
 export const { jetstreamManager, JetStreamApiError } = load('@nats-io/jetstream') as typeof JetStream;

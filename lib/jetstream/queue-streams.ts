@@ -75,9 +75,14 @@ export class QueueStreams {
     return `${this.name}.runs.${job}`;
   }
 
-  /** Where the word that a row ran alone is published. */
+  /** Where the workers note what they found out about a row. */
   trialOf(job: string, row: number | '*'): string {
     return `${this.name}.trials.${job}.${row}`;
+  }
+
+  /** Where a worker is asked; of no stream. */
+  workerOf(id: string): string {
+    return `${this.name}.workers.${id}`;
   }
 
   /** The job whose row came on this subject. */

@@ -11,8 +11,9 @@ import { Pull, type Delivery, type PullOwner } from './pull';
 import { QueueClosedError } from './queue-errors';
 import { QueueTally, type QueueStatistics } from './queue-statistics';
 import type { QueueStreams } from './queue-streams';
+import { RowNotes } from './row-notes';
 import { codeOf, judge, reasonOf } from './row-verdict';
-import { framed, framedBytes, HEADER_BYTES, idOf, type Label, labelled, labelOf, packed, type RowResult } from './wire';
+import { framed, framedBytes, HEADER_BYTES, idOf, type Label, labelled, packed, type RowResult } from './wire';
 
 /**
  * What answers the rows: a PortPool, a Port, or your own. One of your own that has no `requestTimeoutMs` at all is taken
@@ -40,6 +41,7 @@ type Outcome = RowResult | { readonly kind: 'retry' | 'broken'; readonly error: 
 
 /** How often a batch may be lost before its rows go on alone, so that each has a count of its own. */
 const BATCH_DELIVERIES = 2;
+const DONE_KEPT = 1024;
 /** Between two tries to find or make what the server has lost. */
 const AGAIN_AFTER_MS = 500;
 /** Before a pool is asked again that was full. */
@@ -57,7 +59,11 @@ export class QueueWorker implements PullOwner, LinkListener {
   readonly #pull: Pull;
   readonly #publisher: Publisher;
   readonly #tally: QueueTally;
-  readonly #held = new Set<HeldMessage>();
+  readonly #notes: RowNotes;
+  /** By their keys. */
+  readonly #held = new Map<string, HeldMessage>();
+  /** Keys of messages that were acknowledged lately: the server may have sent one again before it heard that. */
+  readonly #done = new Set<string>();
   readonly #keepAlive: NodeJS.Timeout;
   readonly #over: Promise<void>;
   #resolveOver = (): void => {};
@@ -79,6 +85,9 @@ export class QueueWorker implements PullOwner, LinkListener {
     link.add(this);
     this.#pull = new Pull(link, this);
     this.#publisher = new Publisher(link, () => streams.ensure());
+    const runsAlone = (run: string, row: number): boolean =>
+      this.#alone?.label.run === run && this.#alone.label.first === row;
+    this.#notes = new RowNotes(link, streams, this.#publisher, runsAlone);
     this.#keepAlive = setInterval(() => this.#tellWorking(), settings.ackWaitMs / 3).unref();
   }
 
@@ -94,6 +103,7 @@ export class QueueWorker implements PullOwner, LinkListener {
       clearInterval(this.#keepAlive);
       this.#link.delete(this);
       this.#pull.close();
+      this.#notes.close();
       this.#publisher.close(this.#failure ?? new QueueClosedError(this.#streams.name, 'the worker has ended'));
       this.#tally.publish();
     }
@@ -115,7 +125,14 @@ export class QueueWorker implements PullOwner, LinkListener {
       this.#ask();
       return;
     }
-    this.#held.add(message);
+    const held = this.#held.get(message.key);
+    if (held !== undefined || this.#done.has(message.key)) {
+      if (held === undefined) message.acknowledge(undefined);
+      else held.takeOver(delivery);
+      this.#ask();
+      return;
+    }
+    this.#held.set(message.key, message);
     this.#tally.messages += 1;
     this.#tally.rows += message.rows.length;
     this.#tally.pending += message.rows.length;
@@ -138,7 +155,8 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   reconnected(): void {
-    // The pull hears of it by itself.
+    // The pull hears of it by itself. The server may have lost the results.
+    this.#done.clear();
   }
 
   closed(cause: Error | undefined): void {
@@ -197,14 +215,21 @@ export class QueueWorker implements PullOwner, LinkListener {
   /** Together with the ask for the next ones: the server then never counts more than our capacity. */
   #acknowledge(message: HeldMessage): void {
     this.#release(message);
+    this.#remember(message);
     const room = this.#isAsking ? this.#settings.capacity - this.#held.size - this.#pull.outstanding : 0;
     message.acknowledge(room > 0 ? this.#pull.order(room) : undefined);
   }
 
   #release(message: HeldMessage): void {
     if (this.#alone === message) this.#alone = undefined;
-    this.#held.delete(message);
+    this.#held.delete(message.key);
     this.#heldLess();
+  }
+
+  #remember({ key }: HeldMessage): void {
+    this.#done.add(key);
+    const [oldest = ''] = this.#done;
+    if (this.#done.size > DONE_KEPT) this.#done.delete(oldest);
   }
 
   get #isAsking(): boolean {
@@ -212,7 +237,7 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   #tellWorking(): void {
-    for (const message of this.#held) message.working();
+    for (const message of this.#held.values()) message.working();
   }
 
   #endWhenEmpty(): void {
@@ -256,48 +281,33 @@ export class QueueWorker implements PullOwner, LinkListener {
   }
 
   /**
-   * Waits until nothing else is held, and notes at the server that the row runs alone now. The count of deliveries is no
-   * proof against a row: where a connection is cut, server 2.9 may count a delivery many times.
-   * @returns false where the row is settled: another stands alone and it went back, or it ran alone before
+   * Waits until nothing else is held, and notes at the server that the row runs alone now.
+   * @returns false where the row is settled: it went back, or its worker was lost when it ran alone before
    */
   async #standAlone(message: HeldMessage): Promise<boolean> {
-    const { label } = message;
     if (this.#alone !== undefined) {
       await this.#giveBackUnharmed(message, 0);
       return false;
     }
     this.#alone = message;
-    if (await this.#ranAlone(message)) {
-      const { maxDeliver } = this.#settings;
-      const reason = `its worker was lost with it ${maxDeliver} times, the last time with no other row beside it`;
-      const lost = { kind: 'dead', code: 'ERR_REXPORT_WORKER_LOST', reason, deliveries: maxDeliver } as const;
-      await this.#storeResults(message, [lost]);
-      this.#acknowledge(message);
-      return false;
+    const { maxDeliver, ackWaitMs } = this.#settings;
+    switch (await this.#notes.trialOf(message)) {
+      case 'running':
+        this.#tally.returned += 1;
+        message.giveBack(ackWaitMs);
+        return false;
+      case 'lost': {
+        const reason = `its worker was lost with it ${maxDeliver} times, the last time with no other row beside it`;
+        const lost = { kind: 'dead', code: 'ERR_REXPORT_WORKER_LOST', reason, deliveries: maxDeliver } as const;
+        await this.#storeResults(message, [lost]);
+        this.#acknowledge(message);
+        return false;
+      }
+      case 'untried':
     }
     while (this.#held.size > 1) await new Promise<void>((resolve) => (this.#heldLess = resolve));
-    await this.#noteTrial(message, label.run);
+    await this.#notes.beginAlone(message);
     return true;
-  }
-
-  async #noteTrial({ job, label: { first } }: HeldMessage, run: string): Promise<void> {
-    const note = labelled({ first, run, id: `${run}:${first}:${randomBytes(6).toString('hex')}` });
-    await this.#publisher.publish(this.#streams.trialOf(job, first), Buffer.alloc(0), note);
-  }
-
-  async #ranAlone({ job, label }: HeldMessage): Promise<boolean> {
-    const subject = this.#streams.trialOf(job, label.first);
-    for (;;) {
-      try {
-        const { streams } = await this.#link.admin();
-        const note = await streams.getMessage(this.#streams.replies, { last_by_subj: subject });
-        return labelOf(note?.header)?.run === label.run;
-      } catch (error) {
-        if (this.#link.state === 'closed') throw error;
-        // The server is away, or has lost the stream: the check that finds that makes it again.
-        await delay(AGAIN_AFTER_MS);
-      }
-    }
   }
 
   /** Asks the pool until the answer is the row's own. */
@@ -338,7 +348,7 @@ export class QueueWorker implements PullOwner, LinkListener {
     const tried = (label.tried ?? 0) + deliveries - 1;
     const again = { first: label.first, run: label.run, id: `${id}+${randomBytes(6).toString('hex')}`, tried };
     // It did not run: the next worker is to try it.
-    if (this.#alone === message) await this.#noteTrial(message, '');
+    if (this.#alone === message) await this.#notes.endAlone(message);
     await this.#move(job, again, rows);
     this.#acknowledge(message);
   }
@@ -352,11 +362,13 @@ export class QueueWorker implements PullOwner, LinkListener {
 
   async #conclude(message: HeldMessage, outcomes: readonly Exclude<Outcome, { kind: 'broken' }>[]): Promise<void> {
     const { maxDeliver, retryDelayMs } = this.#settings;
-    const isLast = message.deliveries + (message.label.tried ?? 0) >= maxDeliver;
-    const results = outcomes.map((outcome): RowResult | undefined => {
-      if (outcome.kind !== 'retry') return outcome as RowResult;
-      return isLast ? this.#dead(outcome.error, message) : undefined;
-    });
+    const results = await Promise.all(
+      outcomes.map(async (outcome, index): Promise<RowResult | undefined> => {
+        if (outcome.kind !== 'retry') return outcome as RowResult;
+        const failures = await this.#notes.countFailure(message, index);
+        return failures < maxDeliver ? undefined : this.#dead(outcome.error, message);
+      }),
+    );
     if (results.length === 1 && results[0] === undefined) {
       this.#tally.returned += 1;
       message.giveBack(retryDelayMs);

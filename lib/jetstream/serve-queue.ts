@@ -19,7 +19,7 @@ export interface ServeQueueOptions extends QueueStreamOptions {
    * that a row is still worked on. The same on all workers of a queue. Default 30,000.
    */
   readonly ackWaitMs?: number | undefined;
-  /** Deliveries of a row before it is a dead letter. Default 5. */
+  /** How often a row may fail, or take its worker with it, until it is a dead letter. Default 5. */
   readonly maxDeliver?: number | undefined;
   /** Milliseconds before a row that failed is delivered again. Default 1000. */
   readonly retryDelayMs?: number | undefined;

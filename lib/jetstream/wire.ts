@@ -12,6 +12,8 @@ const RUN = 'Rexport-Run';
 const TRIED = 'Rexport-Tried';
 /** On a message without replies: its rows are at this place of the stream of rows now, under the id of this message. */
 const MOVED = 'Rexport-Moved';
+/** On a note about a row. */
+const ALONE = 'Rexport-Alone';
 /** By which the server knows a double. */
 const ID = 'Nats-Msg-Id';
 
@@ -25,8 +27,10 @@ export interface Label {
   /** Of the job that was begun anew since its last good end; what another run left is nobody's. */
   readonly run: string;
   readonly id: string;
-  /** How often a row was tried before, as part of another message. */
+  /** How often a row was tried before, as part of another message; on a note, how often it failed. */
   readonly tried?: number | undefined;
+  /** Where its worker can be asked, of a row that runs alone. */
+  readonly aloneAt?: string | undefined;
   /** Where its rows are now. */
   readonly movedTo?: number | undefined;
 }
@@ -35,12 +39,13 @@ export type RowResult =
   | { readonly kind: 'reply'; readonly reply: Uint8Array }
   | { readonly kind: 'dead'; readonly code: string; readonly reason: string; readonly deliveries: number };
 
-export function labelled({ first, run, id, tried, movedTo }: Label): MsgHdrs {
+export function labelled({ first, run, id, tried, aloneAt, movedTo }: Label): MsgHdrs {
   const made = headers();
   made.set(ROW, String(first));
   made.set(RUN, run);
   made.set(ID, id);
   if (tried !== undefined) made.set(TRIED, String(tried));
+  if (aloneAt !== undefined) made.set(ALONE, aloneAt);
   if (movedTo !== undefined) made.set(MOVED, String(movedTo));
   return made;
 }
@@ -52,7 +57,8 @@ export function labelOf(given: MsgHdrs | undefined): Label | undefined {
   const tried = Number(given.get(TRIED) || 0);
   if (!Number.isSafeInteger(first) || first < 0 || !Number.isSafeInteger(tried)) return undefined;
   const movedTo = given.has(MOVED) ? Number(given.get(MOVED)) : undefined;
-  return { first, run: given.get(RUN), id: given.get(ID), tried, movedTo };
+  const aloneAt = given.has(ALONE) ? given.get(ALONE) : undefined;
+  return { first, run: given.get(RUN), id: given.get(ID), tried, aloneAt, movedTo };
 }
 
 export function idOf(run: string, first: number, rows: number): string {

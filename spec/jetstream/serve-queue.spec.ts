@@ -96,6 +96,33 @@ describe('the workers of a queue: serveQueue', () => {
     expect(counts.reduce((sum, { messages }) => sum + messages, 0)).to.equal(1);
   });
 
+  it('acknowledge a row again where the server did not hear that, and do not run it again', async () => {
+    const [name, queue] = await queueOf();
+    const own = await server.connect();
+    opened.add(() => own.close());
+    const deaf = Object.create(own) as NatsConnection;
+    let lost = 0;
+    deaf.publish = (subject, data, options) => {
+      const [word, ask] = String(data).split(/ (.*)/);
+      if (!subject.startsWith('$JS.ACK') || (word !== '+ACK' && word !== '+NXT') || lost === 1) {
+        own.publish(subject, data, options);
+        return;
+      }
+      lost += 1;
+      if (ask !== undefined) own.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}_ROWS.workers`, ask, options);
+    };
+    const drain = new AbortController();
+    let asked = 0;
+    const pool = { request: async (row: Buffer) => `=${String(row)} ${++asked}` };
+    const served = serveQueue(pool, deaf, name, { ackWaitMs: 300, signal: drain.signal });
+    expect(String(await queue.request('row'))).to.equal('=row 1');
+    const { streams } = await managerOf(connection);
+    while ((await streams.info(`${name}_ROWS`)).state.messages > 0);
+    drain.abort();
+    expect(await served).to.include({ messages: 1, duplicates: 0 });
+    expect({ lost, asked }).to.deep.equal({ lost: 1, asked: 1 });
+  });
+
   it('make a row that kills two children a dead letter at its first delivery; the others of its batch have replies', async () => {
     const [name, queue] = await queueOf();
     await startHost(server, opened, name, { pool: { backoff: { minMs: 1, maxMs: 1 } } });
