@@ -84,8 +84,8 @@ export class Pool implements LaneOwner, RequestOwner {
   /** What the latest of the broken lanes broke of. */
   #lastBroken: BrokenError | undefined;
 
-  #isStepping = false;
-  #stepAgain = false;
+  /** `again`: something has changed in the midst of a step. */
+  #stepping: 'resting' | 'once' | 'again' = 'resting';
   readonly #told = new Fifo<Told>();
   /** All lanes that may have room: a lane is asked again when it has changed, so that the busy ones cost nothing. */
   #offered: Lane[] = [];
@@ -388,14 +388,13 @@ export class Pool implements LaneOwner, RequestOwner {
   }
 
   #step(): void {
-    if (this.#isStepping) {
-      this.#stepAgain = true;
+    if (this.#stepping !== 'resting') {
+      this.#stepping = 'again';
       return;
     }
-    this.#isStepping = true;
     try {
       do {
-        this.#stepAgain = false;
+        this.#stepping = 'once';
         if (this.#state === 'open' || this.#state === 'closing') {
           this.#noticeBroken();
           this.#assign();
@@ -408,13 +407,13 @@ export class Pool implements LaneOwner, RequestOwner {
         this.#tellAll();
       } while (this.#mustStepAgain);
     } finally {
-      this.#isStepping = false;
+      this.#stepping = 'resting';
     }
   }
 
   // As a method of its own: the checker does not know that what is called in between may set it.
   get #mustStepAgain(): boolean {
-    return this.#stepAgain;
+    return this.#stepping === 'again';
   }
 
   /** Whether the last child was given up. */
