@@ -148,6 +148,3 @@ class VarintPrefix implements LengthPrefix {
     return new VarintReader();
   }
 }
-
-/** The old name, until lib/port has taken the new one. */
-export { prefixOf as lengthPrefix };

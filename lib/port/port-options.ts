@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { PORT_DUPLEX_KEYS, checkPortDuplexOptions, type PortDuplexOptions } from '../duplex/port-duplex-options';
-import { FRAME_FORMAT_KEYS, lengthPrefix, type FrameFormat } from '../framing/format';
+import { FRAME_FORMAT_KEYS, prefixOf, type FrameFormat } from '../framing/format';
 import { FrameParser } from '../framing/frame-parser';
 import { FrameWriter, type Message } from '../framing/frame-writer';
 import { checkFraming, type Framing } from '../framing/framing';
@@ -236,7 +236,7 @@ function checkFramingOptions(
   format: FrameFormat,
 ): { readonly framing: Framing; readonly maxMessageBytes: number } {
   if (framing === undefined) {
-    const { maxMessageBytes } = lengthPrefix(what, format);
+    const { maxMessageBytes } = prefixOf(what, format);
     const prefixed = { parser: () => new FrameParser(format), writer: () => new FrameWriter(format) };
     return { framing: prefixed, maxMessageBytes };
   }

@@ -1,6 +1,6 @@
 import { constants } from 'node:buffer';
 import { expect } from 'chai';
-import { type FrameFormat, lengthPrefix } from '../../lib/framing/format';
+import { type FrameFormat, prefixOf } from '../../lib/framing/format';
 import { FrameWriter } from '../../lib/framing/frame-writer';
 import { encodeFrame } from '../../lib/framing/length-prefix';
 import { FrameParser } from '../../lib/framing/frame-parser';
@@ -74,7 +74,7 @@ describe('the format', () => {
         [4, 4],
         [8, 0],
       ] as const) {
-        const format = lengthPrefix('a spec', { prefix, endian, lengthIncludesPrefix: counted > 0 });
+        const format = prefixOf('a spec', { prefix, endian, lengthIncludesPrefix: counted > 0 });
         for (const length of lengths.filter((length) => length + counted < 256 ** prefix)) {
           const written = Buffer.alloc(prefix);
           expect(format.write(written, 0, length)).to.equal(prefix);
