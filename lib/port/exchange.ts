@@ -133,7 +133,8 @@ export class Exchange {
   givenUp(request: Request): void {
     const wasWritten = this.inFlight.isWritten(request);
     this.inFlight.givenUp(request);
-    if (!wasWritten || request.id === undefined) return;
+    // A child that is on its way out is told nothing.
+    if (!wasWritten || request.id === undefined || !this.#owner.isOpen) return;
     try {
       this.#settings.protocol?.cancel?.(request.id, this.#child);
     } catch (error) {

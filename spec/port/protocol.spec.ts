@@ -408,6 +408,23 @@ describe('Port with a protocol: send, cancel and progress', () => {
     expect(noted).to.deep.equal(['notifications/cancelled']);
   });
 
+  it('cancel is not called for a request whose child has ended, nor for one that was answered', async () => {
+    const cancelled: number[] = [];
+    const protocol: Protocol<JsonRpcMessage, unknown, JsonRpcMessage> = { ...mcp(), cancel: (id) => cancelled.push(id) };
+    await using port = new Port('python3', [program('rpc.py')], { framing: lines(), protocol, maxInFlight: 8 });
+    await port.request({ method: 'echo' });
+    const answered = new AbortController();
+    const reply = port.request({ method: 'echo', params: 1 }, { signal: answered.signal });
+    await reply.finally(() => answered.abort());
+    const dead = new AbortController();
+    port.once('exit', () => dead.abort());
+    const aborted = rejection(port.request({ method: 'never' }, { signal: dead.signal }));
+    await rejection(port.request({ method: 'die', params: 1 }));
+    expect(await aborted).to.have.property('name', 'AbortError');
+    expect(await port.request({ method: 'echo', params: 'next' })).to.equal('next');
+    expect(cancelled).to.deep.equal([]);
+  });
+
   it('progress is handed to its request alone, and begins runTimeoutMs anew', async () => {
     await using port = rpc();
     await ask(port, 'echo', 'warm');
