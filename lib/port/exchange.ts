@@ -64,6 +64,7 @@ export class Exchange {
   /** Messages past the queue: answers to calls, and what hooks send. */
   readonly #posts = new Fifo<Message>();
   readonly #receivers = new Fifo<Receiver>();
+  #hearer: 'protocol' | 'nobody' = 'protocol';
   #calls = 0;
   #ofHooks = 0;
 
@@ -114,6 +115,8 @@ export class Exchange {
     if (receiver !== undefined) {
       this.replies += 1;
       receiver.resolve(message);
+    } else if (this.#hearer === 'nobody') {
+      return;
     } else if (protocol === undefined) {
       const request = this.#answered(undefined, message);
       request?.resolve(message);
@@ -140,6 +143,17 @@ export class Exchange {
     } catch (error) {
       this.#owner.failed('cancel() threw', error as Error);
     }
+  }
+
+  /** The hook is done: a message that it asked for, and that has not come, would be taken from a request. */
+  hookDone(name: string): void {
+    const error = new Error(`${name}() was done before the message came that it asked for`);
+    for (const { reject } of this.#receivers.takeAll()) reject(error);
+  }
+
+  /** What the child says from now on is for nobody: it was never made ready to be understood. */
+  dismiss(): void {
+    this.#hearer = 'nobody';
   }
 
   /** The child takes no more: what hooks wait for is rejected. */

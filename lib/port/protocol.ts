@@ -63,7 +63,7 @@ export interface PortChild<Request, Reply> {
   readonly pid: number | undefined;
   /**
    * The child's next message as it came, past the protocol. In `start` and `stop` alone. Rejects with the child's
-   * ExitError when it dies.
+   * ExitError when it dies, and when the hook is done before the message comes.
    */
   receive(): Promise<Buffer>;
   /** Asks this child, past the queue and beyond `maxInFlight`. */

@@ -238,6 +238,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
     switch (this.#state) {
       case 'starting':
       case 'preparing':
+        if (this.#settings.start !== undefined) this.#exchange.dismiss();
         this.#endInput();
         break;
       case 'untried':
@@ -389,7 +390,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
       this.#enter('preparing', startTimeoutMs, () => this.#neverAnswers());
       // What the child says first is for the hook.
       this.#port.pause();
-      this.#runHook(start, 'start() failed', () => this.#prepared());
+      this.#runHook('start', () => this.#prepared());
       this.#owner.changed(this, false);
     } else this.#prepared();
   }
@@ -402,15 +403,18 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
     this.#owner.ready(this);
   }
 
-  #runHook(hook: (child: PortChild<unknown, unknown>) => void | Promise<void>, reason: string, done: () => void): void {
-    const run = async (): Promise<void> => hook(this.#exchange.child);
+  #runHook(name: 'start' | 'stop', done: () => void): void {
+    const hook = this.#settings[name];
+    const run = async (): Promise<void> => hook?.(this.#exchange.child);
     const state = this.#state;
     run().then(
       () => {
-        if (this.#state === state) done();
+        if (this.#state !== state) return;
+        this.#exchange.hookDone(name);
+        done();
       },
       (error: unknown) => {
-        if (this.#state === state) this.failed(reason, error as Error);
+        if (this.#state === state) this.failed(`${name}() failed`, error as Error);
       },
     );
   }
@@ -484,7 +488,7 @@ export class Session implements RequestPlace, BatchSource, ExchangeOwner, Patien
       return;
     }
     this.#enter('stopping', closeTimeoutMs, () => this.#stays());
-    this.#runHook(stop, 'stop() failed', () => this.#endInput());
+    this.#runHook('stop', () => this.#endInput());
   }
 
   #endInput(): void {
