@@ -1,10 +1,10 @@
 /** For the tests of code that takes a Port: the port is real, its child is a function. */
 import { PassThrough } from 'node:stream';
 import { inspect } from 'node:util';
-import { type MessageHandler, PortServer, endStreams } from '../child/port-server';
+import { type MessageHandler, PortServer, type UnorderedMessageHandler, endStreams } from '../child/port-server';
 import { ExitError } from '../errors';
 import type { Framing } from '../framing/framing';
-import { shown } from '../options';
+import { boolean, integer, refuseUnknown, shown } from '../options';
 import { OPEN_CHILD, type OpenChild, type OpenedChild } from '../port/session';
 import { Duplex } from '../streams';
 
@@ -34,26 +34,55 @@ export function crash(how: Crash = {}): never {
   throw new CrashError(how);
 }
 
+/** How a fake child serves: the options of `servePort`. */
+export interface FakeChildOptions {
+  /** How many messages are with the handler at a time. Default 1. */
+  readonly concurrency?: number | undefined;
+  /**
+   * Whether each message has one reply, in the order of the messages. `false` is for protocols whose replies say what
+   * they answer, as by an id: a reply then leaves when it is made, may be `undefined` for none, and the handler's second
+   * argument has `send` for what is no reply. Default true.
+   */
+  readonly ordered?: boolean | undefined;
+}
+
 /**
  * Options of a Port, or of a PortPool, whose children are served by `handler` in this process: nothing is spawned, and
  * the command is but a name. `new Port('worker', { ...fakeChild((message) => answer(message)) })`
  *
  * All else is real: the frames, the queue, deadlines, restarts, events. A handler that takes its time is a slow child, one
  * that throws is a child that exits with code 1 and the error on stderr; see also `crash`.
- * @throws TypeError for a handler that is no function
+ * @throws TypeError or RangeError for a handler that is no function, or a wrong option
  */
-export function fakeChild(handler: MessageHandler): { readonly [OPEN_CHILD]: OpenChild } {
+export function fakeChild(
+  handler: UnorderedMessageHandler,
+  options: FakeChildOptions & { readonly ordered: false },
+): FakedChild;
+export function fakeChild(handler: MessageHandler, options?: FakeChildOptions): FakedChild;
+export function fakeChild(handler: UnorderedMessageHandler, options: FakeChildOptions = {}): FakedChild {
   if (typeof handler !== 'function') {
     throw new TypeError(`expected the handler of fakeChild to be a function, got ${shown(handler)}`);
   }
+  refuseUnknown('fakeChild', options, ['concurrency', 'ordered']);
+  const concurrency = integer('concurrency', options.concurrency ?? 1, 1, Number.MAX_SAFE_INTEGER);
+  const ordered = boolean('ordered', options.ordered ?? true);
   let lastPid = 0;
-  return { [OPEN_CHILD]: ({ command, framing }) => new FakeChild({ command, framing, handler, pid: ++lastPid }) };
+  return {
+    [OPEN_CHILD]: ({ command, framing }) =>
+      new FakeChild({ command, framing, handler, concurrency, ordered, pid: ++lastPid }),
+  };
+}
+
+interface FakedChild {
+  readonly [OPEN_CHILD]: OpenChild;
 }
 
 interface FakeChildSettings {
   readonly command: string;
   readonly framing: Framing;
-  readonly handler: MessageHandler;
+  readonly handler: UnorderedMessageHandler;
+  readonly concurrency: number;
+  readonly ordered: boolean;
   /** Counted from 1: no process has it. */
   readonly pid: number;
 }
@@ -100,7 +129,7 @@ class FakeChild extends Duplex implements OpenedChild {
 
   #spawn(): void {
     if (this.destroyed) return;
-    const { handler, framing, pid } = this.#settings;
+    const { handler, concurrency, ordered, framing, pid } = this.#settings;
     this.pid = pid;
     this.#stdout.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
@@ -108,11 +137,8 @@ class FakeChild extends Duplex implements OpenedChild {
     });
     const outlet = { output: this.#stdout, write: this.#stdout.write.bind(this.#stdout) };
     // Not servePort, which would keep this process while the port is idle.
-    const server = new PortServer(
-      { handler, onError: undefined, concurrency: 1, ordered: true, framing },
-      this.#stdin,
-      outlet,
-    );
+    const serving = { handler, onError: undefined, concurrency, ordered, framing };
+    const server = new PortServer(serving, this.#stdin, outlet);
     const served = server.done.finally(() => endStreams(this.#stdin, this.#stdout));
     this.#stdout.once('end', () => {
       served.then(

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
-import { contentLength, ExitError, json, lines, Port } from '../../lib';
+import { contentLength, ExitError, json, jsonRpc, lines, Port, type JsonRpcMessage } from '../../lib';
 import { crash, fakeChild } from '../../lib/testing/fake-child';
 import { ask, watch } from '../support/ports';
 import { programPath } from '../support/programs';
@@ -139,6 +139,61 @@ describe('a Port with a fake child', () => {
       },
     );
     expect(replies).to.deep.equal(['ONE', 'dead: bad', 'TWO']);
+  });
+
+  it('refuses a wrong option, at once', () => {
+    const wrong = (options: object) => () => fakeChild(String, options);
+    expect(wrong({ concurrency: 0 })).to.throw(RangeError, /`concurrency`/);
+    expect(wrong({ ordered: 'no' })).to.throw(TypeError, /`ordered`/);
+    expect(wrong({ inOrder: true })).to.throw(TypeError, /`inOrder`/);
+  });
+
+  it('works on several messages at a time, and answers in their order, where concurrency says so', async () => {
+    let [running, most] = [0, 0];
+    const handler = async (message: Buffer): Promise<string> => {
+      most = Math.max(most, (running += 1));
+      await delay(message.length === 1 ? 30 : 1);
+      running -= 1;
+      return String(message);
+    };
+    await using port = new Port('worker', { ...fakeChild(handler, { concurrency: 2 }), maxInFlight: 3 });
+    const settled: string[] = [];
+    const requests = ['a', 'bb', 'cc'].map((text) => ask(port, text).then((reply) => settled.push(reply)));
+    await Promise.all(requests);
+    expect([settled, most]).to.deep.equal([['a', 'bb', 'cc'], 2]);
+  });
+
+  it('answers by id in an order of its own, and sends events, where it is not ordered', async () => {
+    interface Call {
+      readonly id?: number;
+      readonly method: string;
+    }
+    const held: (() => void)[] = [];
+    const server = fakeChild(
+      async (message, { send }) => {
+        const { id, method } = JSON.parse(String(message)) as Call;
+        if (id === undefined) return undefined;
+        await send(JSON.stringify({ jsonrpc: '2.0', method: 'seen', params: method }));
+        if (method === 'release') for (const answer of held.splice(0)) answer();
+        else await new Promise<void>((answer) => held.unshift(answer));
+        return JSON.stringify({ jsonrpc: '2.0', id, result: method });
+      },
+      { concurrency: 8, ordered: false },
+    );
+    await using port = new Port<JsonRpcMessage, unknown, JsonRpcMessage>('server', {
+      ...server,
+      framing: lines(),
+      protocol: jsonRpc(),
+      maxInFlight: 8,
+    });
+    const [events, settled]: [unknown[], unknown[]] = [[], []];
+    port.on('message', ({ params }) => events.push(params));
+    await port.send({ method: 'told' });
+    const methods = ['one', 'two', 'three', 'release'];
+    await Promise.all(methods.map((method) => port.request({ method }).then((reply) => settled.push(reply))));
+    expect(settled.toSorted()).to.deep.equal(methods.toSorted());
+    expect(settled.filter((method) => method !== 'release')).to.deep.equal(['three', 'two', 'one']);
+    expect(events).to.deep.equal(methods);
   });
 
   it('is ended by destroy(), also before it was there, and with a request in it', async () => {
