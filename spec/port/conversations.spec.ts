@@ -19,7 +19,7 @@ import { program } from '../support/ports';
 import { isAlive } from '../support/processes';
 import { requirePrograms, stressed } from '../support/stress';
 
-const REQUESTS = stressed(4000, 500);
+const REQUESTS = stressed(2000, 500);
 const CALLERS = 12;
 /** What takes longer was forgotten. */
 const FORGOTTEN_MS = 30_000;
