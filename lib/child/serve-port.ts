@@ -103,8 +103,9 @@ const MAX_DELAY_MS = 2 ** 31 - 1;
  * @returns resolves after the end of the input and the last reply, or when nobody takes replies any more
  * @throws TypeError or RangeError for a wrong argument or option; Error when stdin and stdout are served already
  */
-export function servePort(handler: MessageHandler, options?: ServePortOptions): Promise<void>;
+// First, so that the parameters of a handler that is written in the call have their types.
 export function servePort(handler: UnorderedMessageHandler, options: UnorderedServePortOptions): Promise<void>;
+export function servePort(handler: MessageHandler, options?: ServePortOptions): Promise<void>;
 export function servePort(
   handler: UnorderedMessageHandler,
   options: ServePortOptions | UnorderedServePortOptions = {},

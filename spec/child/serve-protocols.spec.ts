@@ -13,6 +13,7 @@ import {
   lines,
   servePort,
   type Framing,
+  type MessageContext,
   type MessageHandler,
   type UnorderedMessageHandler,
   type UnorderedServePortOptions,
@@ -183,6 +184,16 @@ describe('servePort without an order', () => {
     const refused = (): void => {
       // @ts-expect-error a handler that gives no reply needs `ordered: false`
       void servePort(() => undefined, {});
+      const inline = servePort(
+        (message, { send }) => {
+          expectTypeOf(message).toEqualTypeOf<Buffer>();
+          expectTypeOf(send).toEqualTypeOf<MessageContext['send']>();
+          return undefined;
+        },
+        { ordered: false },
+      );
+      void inline;
+      void servePort((message) => message, { concurrency: 2 });
     };
     expect(refused).to.be.a('function');
   });
