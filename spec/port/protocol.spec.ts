@@ -410,7 +410,10 @@ describe('Port with a protocol: send, cancel and progress', () => {
 
   it('cancel is not called for a request whose child has ended, nor for one that was answered', async () => {
     const cancelled: number[] = [];
-    const protocol: Protocol<JsonRpcMessage, unknown, JsonRpcMessage> = { ...mcp(), cancel: (id) => cancelled.push(id) };
+    const protocol: Protocol<JsonRpcMessage, unknown, JsonRpcMessage> = {
+      ...mcp(),
+      cancel: (id) => cancelled.push(id),
+    };
     await using port = new Port('python3', [program('rpc.py')], { framing: lines(), protocol, maxInFlight: 8 });
     await port.request({ method: 'echo' });
     const answered = new AbortController();
