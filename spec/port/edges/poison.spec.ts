@@ -60,7 +60,8 @@ describe('idempotent requests to a program that cannot run', () => {
   });
 
   it('break the port when the program vanishes after it has worked', async function () {
-    this.timeout(60_000);
+    // two hundred children, one after another, and a helper for the pipes of each
+    this.timeout(240_000);
     const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
     await using port = new Port(...sh(`[ -d ${directory} ] || exit 1; exec cat`), { ...QUICK, maxRestarts: 2 });
     const children = new Children(port);

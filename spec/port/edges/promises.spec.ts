@@ -50,8 +50,13 @@ describe('planned replacement of a pool', () => {
     for (let n = 0; n < 3; n += 1) await pair();
     writeFileSync(`${directory}/slow`, '');
     const waiting: Promise<unknown>[] = [];
+    const spawns: number[] = [];
+    pool.on('spawn', ({ lane }) => spawns.push(lane));
     while (restarted.length === 0) await ask(pool, 'echo x');
     const [first] = restarted;
+    // until then the one before goes on answering
+    if (!spawns.includes(first!)) await once(pool as EventEmitter, 'spawn');
+    expect(spawns).to.deep.equal([first]);
     // one request sits with the slow child; all the others go through the other lane, far beyond twice its limit
     let answered = 0;
     while (answered < 60) {
