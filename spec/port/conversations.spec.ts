@@ -127,7 +127,11 @@ class Conversation {
     port.on('spawn', ({ pid }) => this.pids.add(pid ?? 0));
     port.on('exit', (child) => this.#gone.add(nameOf(child)));
     port.on('message', (event) => this.#event(event));
-    port.on('unexpected', (_child, message) => this.#count(String(message) === 'noise' ? 'noise' : 'unexpected'));
+    port.on('unexpected', (_child, message) => {
+      const isStranger = /^reply 999999999 /.test(String(message));
+      this.#count(isStranger ? 'stranger' : String(message));
+      if (!isStranger && String(message) !== 'noise') this.faults.push(`${String(message)} was unexpected`);
+    });
   }
 
   /** One request after another, as long as some are left. */
@@ -226,6 +230,7 @@ class Conversation {
 
   async #abortSoon(control: AbortController): Promise<void> {
     const how = this.#random();
+    if (how < 0.15) { control.abort(); return; }
     if (how < 0.3) await Promise.resolve();
     else if (how < 0.6) await turn();
     else if (how < 0.9) await delay(this.#random() * 20);
