@@ -45,16 +45,19 @@ export class JsonRpcError extends Error {
 export interface JsonRpcOptions {
   /**
    * How progress and cancellation are said: as the Language Server Protocol does (`$/progress`, `$/cancelRequest`), or the
-   * Model Context Protocol (`notifications/progress`, `notifications/cancelled`). Default: neither is.
+   * Model Context Protocol (`notifications/progress`, `notifications/cancelled`). With `'lsp'`, where the length of each
+   * message is counted, one that is no JSON breaks the protocol; else it is a print between lines, and `unexpected`.
+   * Default: neither is.
    */
   readonly dialect?: 'lsp' | 'mcp' | undefined;
   /**
    * Answers a call of the child: the result, or a promise of it; what is thrown becomes an error reply, with the code of
-   * a JsonRpcError, else -32603. Without it, each call is answered by -32601, method not found.
+   * a JsonRpcError, else -32603, as does a result that JSON cannot say. Without it, each call is answered by -32601, method not found.
    */
   readonly onCall?: ((call: JsonRpcMessage, child: PortChild<JsonRpcMessage, unknown>) => unknown) | undefined;
 }
 
+const PARSE_ERROR = -32700;
 const METHOD_NOT_FOUND = -32601;
 const INTERNAL_ERROR = -32603;
 
@@ -112,7 +115,7 @@ export function jsonRpc<Reply = unknown>(
     try {
       if (onCall === undefined) throw new JsonRpcError(METHOD_NOT_FOUND, `method not found: ${call.method}`);
       const result: unknown = await onCall(call, child);
-      return JSON.stringify({ jsonrpc: '2.0', id, result: result ?? null });
+      return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${json.encode(result ?? null)}}`;
     } catch (thrown) {
       const { code, message, data } =
         thrown instanceof JsonRpcError ? thrown : new JsonRpcError(INTERNAL_ERROR, messageOf(thrown));
@@ -139,9 +142,13 @@ export function jsonRpc<Reply = unknown>(
       if (typeof token !== 'number' || words === undefined) return incoming.event(call);
       return incoming.progress(words.valueOf(params as Params), token);
     }
-    if (typeof id === 'number' && error !== undefined && error !== null) {
+    if (error !== undefined && error !== null) {
       const code = typeof error.code === 'number' ? error.code : INTERNAL_ERROR;
-      return incoming.error(new JsonRpcError(code, messageOf(error), error.data), id);
+      const refusal = new JsonRpcError(code, messageOf(error), error.data);
+      if (typeof id === 'number') return incoming.error(refusal, id);
+      // Whatever it could not read, it will read nothing else of ours. Other errors without an id answer notifications, which
+      // some programs do though they must not: nobody waits for those.
+      if (code === PARSE_ERROR) throw refusal;
     }
     if (typeof id !== 'number') return incoming.stray();
     if (result !== undefined) return incoming.reply(result as Reply, id);

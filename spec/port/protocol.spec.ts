@@ -330,6 +330,14 @@ describe('Port with a protocol: calls of the child', () => {
     expect(await ask(port, 'call')).to.include({ code: -32601 });
   });
 
+  it('whose result JSON cannot say are answered by an error', async () => {
+    for (const result of [() => undefined, 1n]) {
+      await using port = rpc({}, { onCall: () => result });
+      expect(await ask(port, 'call')).to.include({ code: -32603 });
+      expect(port.restarts).to.equal(0);
+    }
+  });
+
   it('are answered while the port closes', async () => {
     const port = rpc({}, { onCall: () => new Promise((resolve) => setTimeout(resolve, 50, 'late')) });
     const reply = ask(port, 'call');
@@ -506,8 +514,8 @@ describe('Port with a protocol: its options', () => {
 });
 
 describe('JSON-RPC: an answer that settles no request keeps nobody waiting', () => {
-  const answering = (line: string): Rpc =>
-    new Port('sh', ['-c', `read -r x; echo '${line}'; while read -r x; do :; done`], {
+  const answering = (...answers: readonly string[]): Rpc =>
+    new Port('sh', ['-c', 'read -r x; printf "%s\\n" "$@"; while read -r x; do :; done', 'sh', ...answers], {
       framing: lines(),
       protocol: jsonRpc(),
       maxRestarts: 100,
@@ -525,6 +533,23 @@ describe('JSON-RPC: an answer that settles no request keeps nobody waiting', () 
     const error = await rejection(port.request({ method: 'x' }));
     expect(error).to.have.property('code', 'ERR_REXPORT_EXIT');
     expect(String(error.cause)).to.include('expected one message at a time, got an array of 1');
+  });
+
+  it('an error without an id that says that nothing of ours could be read breaks the protocol, with that as cause', async () => {
+    await using port = answering('{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error"}}');
+    const error = await rejection(port.request({ method: 'x' }));
+    expect(error).to.have.property('code', 'ERR_REXPORT_EXIT');
+    expect(error.cause).to.be.instanceOf(JsonRpcError).and.include({ code: -32700, message: 'Parse error' });
+    expect(port.restarts).to.equal(1);
+  });
+
+  it('an error without an id that answers a notification is unexpected, and costs nobody', async () => {
+    const refusal = '{"jsonrpc":"2.0","id":null,"error":{"code":-32601,"message":"Method not found"}}';
+    await using port = answering(refusal, '{"jsonrpc":"2.0","id":1,"result":5}');
+    const strays: string[] = [];
+    port.on('unexpected', (_child, message) => strays.push(String(message)));
+    expect(await port.request({ method: 'x' })).to.equal(5);
+    expect([strays, port.restarts]).to.deep.equal([[refusal], 0]);
   });
 });
 
