@@ -230,7 +230,10 @@ class Conversation {
 
   async #abortSoon(control: AbortController): Promise<void> {
     const how = this.#random();
-    if (how < 0.15) { control.abort(); return; }
+    if (how < 0.15) {
+      control.abort();
+      return;
+    }
     if (how < 0.3) await Promise.resolve();
     else if (how < 0.6) await turn();
     else if (how < 0.9) await delay(this.#random() * 20);
@@ -325,7 +328,7 @@ class Conversation {
   #event(event: string): void {
     const [what, value = ''] = event.split(' ');
     this.#count(what!);
-    if (what === 'fault') this.faults.push(event);
+    if (event.startsWith('fault')) this.faults.push(event);
     if (what === 'seen') {
       const asked = this.#asked.get(value);
       if (asked !== undefined) asked.seen += 1;

@@ -416,7 +416,7 @@ describe('Port with a protocol: send, cancel and progress', () => {
     expect(noted).to.deep.equal(['notifications/cancelled']);
   });
 
-  it('cancel is not called for a request whose child has ended, nor for one that was answered', async () => {
+  it('cancel is not called for a request whose child has ended, that was answered, or that was not written', async () => {
     const cancelled: number[] = [];
     const protocol: Protocol<JsonRpcMessage, unknown, JsonRpcMessage> = {
       ...mcp(),
@@ -427,6 +427,10 @@ describe('Port with a protocol: send, cancel and progress', () => {
     const answered = new AbortController();
     const reply = port.request({ method: 'echo', params: 1 }, { signal: answered.signal });
     await reply.finally(() => answered.abort());
+    const unwritten = new AbortController();
+    const hasty = rejection(port.request({ method: 'echo' }, { signal: unwritten.signal }));
+    unwritten.abort();
+    await hasty;
     const dead = new AbortController();
     port.once('exit', () => dead.abort());
     const aborted = rejection(port.request({ method: 'never' }, { signal: dead.signal }));
