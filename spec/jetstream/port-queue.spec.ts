@@ -5,7 +5,7 @@ import { finished } from 'node:stream/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { expect } from 'chai';
 import { MessageTooLargeError, type Message } from '../../lib/index';
-import { DeadLetterError, PortQueue, type PortQueueOptions } from '../../lib/jetstream';
+import { DeadLetterError, PortQueue, type PortQueueOptions, serveQueue } from '../../lib/jetstream';
 import { answers, managerOf, NatsServer, numbered, Opened, startHost, through } from '../support/nats';
 import { until } from '../support/processes';
 import { requirePrograms } from '../support/stress';
@@ -230,6 +230,36 @@ describe('the producers of a queue: PortQueue', () => {
     stage.end();
     stage.resume();
     await finished(stage);
+  });
+
+  it('make no request of the client for a row, nor do their workers: each costs 60 to 100 us of CPU', async () => {
+    const name = `rows-${++count}`;
+    const counts = { worker: 0, producer: 0 };
+    const counted = (who: keyof typeof counts): NatsConnection => {
+      const its = Object.create(connection) as NatsConnection;
+      its.request = (...args) => {
+        counts[who] += 1;
+        return connection.request(...args);
+      };
+      return its;
+    };
+    const drain = new AbortController();
+    const pool = { request: async (row: Buffer) => `=${String(row)}` };
+    const served = serveQueue(pool, counted('worker'), name, { signal: drain.signal });
+    const queue = new PortQueue(counted('producer'), name);
+    opened.add(() => queue.close());
+    const requestsOf = async (rows: readonly string[]): Promise<typeof counts> => {
+      const before = { ...counts };
+      expect(await through(queue, rows, { job: 'one' })).to.deep.equal(answers(rows));
+      return { worker: counts.worker - before.worker, producer: counts.producer - before.producer };
+    };
+    await queue.request('row');
+    const requests = await requestsOf(numbered(300));
+    expect(requests.worker).to.equal(0);
+    // for the streams and the consumer of the job, and for its end
+    expect(requests.producer).to.be.within(5, 15);
+    drain.abort();
+    await served;
   });
 
   it('encode rows and decode replies; what these throw is the failure of that row', async () => {
