@@ -55,12 +55,12 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   readonly maxQueue?: number | undefined;
   /** How many milliseconds a request may take, from its call to its reply. Default: any time. */
   readonly requestTimeoutMs?: number | undefined;
-  /** How many milliseconds a child may take for a request from the moment it is given it; see RequestOptions. Default: any time. */
+  /** How many milliseconds a child may take for a request, from the moment it is given the request. Default: any time. */
   readonly runTimeoutMs?: number | undefined;
   /**
    * How many milliseconds a child that has never answered may take to its first reply, from its first request on; and for
    * `start`. Until then no deadline of a request ends it: a program with a slow start is not started again and again.
-   * Default 30 000, and then a child is only ended for it when a deadline of a request has passed.
+   * Default 30 000. Where it is left out, a child is ended for it only when a request's deadline has passed too.
    */
   readonly startTimeoutMs?: number | undefined;
   /** The delay before a restart doubles from `minMs` (100) to `maxMs` (30 000), and is drawn between 0 and that. */
@@ -70,9 +70,9 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   /** A child of this age in milliseconds is replaced, without a gap. Default: no limit. */
   readonly maxAgeMs?: number | undefined;
   /**
-   * A child that has more resident memory than this between two requests, in bytes, is replaced, without a gap. It is looked
-   * at after its answers, at most ten times a second; its descendants are not counted. Only on Linux, where /proc tells
-   * it; elsewhere a RangeError. Default: no limit.
+   * A child that has more resident memory than this between two requests, in bytes, is replaced, without a gap. It is
+   * measured after its answers, at most ten times a second; its descendants are not counted. Only on Linux, where /proc
+   * shows it; elsewhere a RangeError. Default: no limit.
    */
   readonly maxRssBytes?: number | undefined;
   /** How many milliseconds `close()` waits without a reply, and again from the end of the input to the exit. Default 5000. */

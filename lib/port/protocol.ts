@@ -20,7 +20,7 @@ export const incoming = {
   reply: <Reply>(reply: Reply, id?: number) => ({ reply, id }),
   /** Rejects the request with the error; the child stays. */
   error: (error: Error, id?: number) => ({ error, id }),
-  /** Handed to the request's `onProgress`; begins its `runTimeoutMs` anew. */
+  /** Handed to the request's `onProgress`; restarts its `runTimeoutMs`. */
   progress: (progress: unknown, id: number) => ({ progress, id }),
   /** Emitted as `message`. */
   event: <Event>(event: Event) => ({ event }),

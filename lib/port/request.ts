@@ -26,7 +26,7 @@ export interface RequestOptions {
   /** Whether the request may be sent again when a child dies with it. Default false. */
   readonly idempotent?: boolean | undefined;
   /**
-   * Called with what the protocol calls progress of this request. Each call begins `runTimeoutMs` anew. A throw is the
+   * Called with what the protocol calls progress of this request. Each call restarts `runTimeoutMs`. A throw is the
    * caller's own, and uncaught.
    */
   readonly onProgress?: ((value: unknown) => void) | undefined;
