@@ -28,6 +28,8 @@ const programs = all.filter(({ language }) => language === 'ts');
 const commands = all.filter(({ language }) => language === 'sh');
 /** npm works on the repository, not in a project of a user's: what these name is looked up. */
 const npmCommands = commands.filter(({ code }) => /^npm /m.test(code));
+/** Those that only spec/real can run. */
+const compiled = pages.filter(({ file }) => file === 'docs/warm-services.md').flatMap(blocksOf);
 const runnable = [...programs, ...commands.filter((block) => !npmCommands.includes(block))];
 
 describe('README and docs', () => {
@@ -37,7 +39,7 @@ describe('README and docs', () => {
 
   before('type-check and run every block', async function () {
     this.timeout(600_000);
-    project = new PagesProject(runnable);
+    project = new PagesProject([...runnable, ...compiled]);
     runs = await project.run(runnable);
     const first = programs.slice(0, 1);
     watchedRun = (await project.run(first, { NODE_DEBUG: 'rexport' })).get(first[0]!);
@@ -52,6 +54,12 @@ describe('README and docs', () => {
       const { exitCode, stdout, stderr } = runs.get(block)!;
       expect(exitCode, stderr + stdout).to.equal(0);
       if (language === 'ts') expect(lines(stdout)).to.deep.equal(lines(output));
+    });
+  }
+
+  for (const block of compiled.filter(({ language }) => language === 'ts')) {
+    it(`${block.file}, ${block.heading}, line ${block.line}: compiles`, () => {
+      expect(project.faults.get(block)).to.deep.equal([]);
     });
   }
 
