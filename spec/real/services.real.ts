@@ -1,10 +1,11 @@
 /**
- * Warm services of others, each in its own words, alone and, but for the language server, as a pool whose members are killed at
- * random: each reply is that of its request, or the error says what became of it.
+ * Warm services of others, each in its own words, alone and as a pool whose members are killed at random: each reply is that of
+ * its request, or the error says what became of it.
  */
 import { EventEmitter, once } from 'node:events';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import {
@@ -340,6 +341,89 @@ describe('a public language server', () => {
     await port.close();
     expect(ended).to.deep.equal([0]);
   });
+});
+
+describe('public language servers as a pool whose members are killed', () => {
+  const DOCUMENTS = 20;
+  interface Symbol {
+    readonly name: string;
+  }
+
+  for (const { language, text, asks, settings } of [
+    {
+      language: 'json',
+      text: (n: number) => `{"name${n}": ${n}}`,
+      asks: 'client/registerCapability',
+      settings: { json: { format: { enable: true } } },
+    },
+    {
+      language: 'css',
+      text: (n: number) => `name${n} { width: ${n}px }`,
+      asks: 'workspace/configuration',
+      settings: { css: {} },
+    },
+  ]) {
+    it(`loses and crosses nothing, and each child has its own ${asks} answered: ${language}`, async function () {
+      this.timeout(120_000);
+      const uri = (n: number): string => pathToFileURL(`/document-${n}.${language}`).href;
+      const methods = new Set<string>();
+      const asking = new Set<string>();
+      const exits: (number | null)[] = [];
+      const dynamicRegistration = true;
+      const pool = new PortPool<JsonRpcMessage, Symbol[], JsonRpcMessage>(
+        process.execPath,
+        [path.join(modules, '.bin', `vscode-${language}-language-server`), '--stdio'],
+        {
+          ...manyLives,
+          framing: contentLength(),
+          protocol: jsonRpc<Symbol[]>({
+            dialect: 'lsp',
+            onCall: ({ method, params }, { lane, generation }) => {
+              methods.add(method);
+              asking.add(`${lane}/${generation}`);
+              const { items } = params as { readonly items?: readonly unknown[] };
+              return items?.map(() => ({}));
+            },
+          }),
+          // what each request relies on: the documents are open in each child
+          start: async (child) => {
+            const capabilities = {
+              workspace: { configuration: true },
+              textDocument: { rangeFormatting: { dynamicRegistration }, publishDiagnostics: {} },
+            };
+            const params = { processId: process.pid, rootUri: null, capabilities };
+            await child.request({ method: 'initialize', params });
+            child.send({ method: 'initialized', params: {} });
+            child.send({ method: 'workspace/didChangeConfiguration', params: { settings } });
+            for (let n = 0; n < DOCUMENTS; n += 1) {
+              const textDocument = { uri: uri(n), languageId: language, version: 1, text: text(n) };
+              child.send({ method: 'textDocument/didOpen', params: { textDocument } });
+            }
+          },
+          stop: async (child) => {
+            await child.request({ method: 'shutdown' });
+            child.send({ method: 'exit' });
+          },
+        },
+      );
+      pool.on('exit', (_child, { exitCode, signal }) => signal === null && exits.push(exitCode));
+      const requests = Array.from({ length: 200 }, (_, n): JsonRpcMessage => {
+        return { method: 'textDocument/documentSymbol', params: { textDocument: { uri: uri(n % DOCUMENTS) } } };
+      });
+      const { answers, kills } = await askAll(pool, requests, 50);
+      const names = answers.map((answer) => ('reply' in answer ? { reply: answer.reply[0]?.name } : answer));
+      expectAll(names, (n) => `name${n % DOCUMENTS}`);
+      expect(kills).to.equal(4);
+      // one that is closed in the midst of its start leaves without a word
+      while (pool.statistics().lanes.some(({ state }) => state !== 'ready')) await delay(10);
+      // some look at their documents only after a while
+      while (asking.size < manyLives.size) await delay(10);
+      await pool.close();
+      expect(exits).to.have.length.above(0);
+      expect(exits).to.deep.equal(exits.map(() => 0));
+      expect([...methods]).to.deep.equal([asks]);
+    });
+  }
 });
 
 describe('the compiler of sass-embedded', () => {
