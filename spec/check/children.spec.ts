@@ -6,7 +6,7 @@ import { expect } from 'chai';
 import { check, type Row } from '../../check/check';
 import type { Program } from '../../check/conversation';
 import { lengthPrefixed } from '../../check/wire';
-import { failures, python3, together } from '../support/check';
+import { failures, together } from '../support/check';
 import { programPath } from '../support/programs';
 import { skipWithout, stressed } from '../support/stress';
 
@@ -36,11 +36,11 @@ describe('rexport check on programs that keep it', () => {
       ['true'],
       () => ({ ...node, args: [path.resolve(programPath('echoing'), '../../../examples/children/child.js')] }),
     ],
-    ['child.py', [python3, '--version'], () => ({ command: python3, args: [example('child.py')] })],
+    ['child.py', ['python3', '--version'], () => ({ command: 'python3', args: [example('child.py')] })],
     [
       'child.py on descriptors 3 and 4',
-      [python3, '--version'],
-      () => ({ command: python3, args: [example('child.py'), 'fd3'], channel: 'fd3' }),
+      ['python3', '--version'],
+      () => ({ command: 'python3', args: [example('child.py'), 'fd3'], channel: 'fd3' }),
     ],
     ['child.pl', ['perl', '-v'], () => ({ command: 'perl', args: [example('child.pl')] })],
     ['child.rb', ['ruby', '--version'], () => ({ command: 'ruby', args: [example('child.rb')] })],

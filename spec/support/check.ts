@@ -1,17 +1,8 @@
 /** What the specs of `rexport check` share. */
-import { spawnSync } from 'node:child_process';
 import type { Row } from '../../check/check';
 
 /** Most of them wait most of the time. */
 const AT_A_TIME = 10;
-
-/** Python itself: what is in the path may be a script that looks for it, at every start. */
-function findPython(): string {
-  const { stdout } = spawnSync('python3', ['-c', 'import sys; print(sys.executable)'], { encoding: 'utf8' });
-  return stdout?.trim() || 'python3';
-}
-
-export const python3 = findPython();
 
 /** Runs this many at a time; each in turn gets its result. */
 export function together<T>(runs: readonly (() => Promise<T>)[]): Promise<T>[] {
