@@ -1,4 +1,4 @@
-import { createInbox, jetstreamManager, type JetStreamManager, type NatsConnection } from './peers';
+import { createInbox, jetstreamManager, NatsTimeoutError, type JetStreamManager, type NatsConnection } from './peers';
 
 export type LinkState = 'up' | 'down' | 'closed';
 
@@ -22,6 +22,7 @@ export class Link {
   #admin: Promise<JetStreamManager> | undefined;
   #state: LinkState;
   #cause: Error | undefined;
+  #wasBack = false;
   #maxPayloadBytes = SHORTEST_MAX_PAYLOAD_BYTES;
 
   constructor(connection: NatsConnection) {
@@ -29,6 +30,8 @@ export class Link {
     this.#state = connection.isClosed() ? 'closed' : 'up';
     this.#statuses = connection.status();
     void this.#watch();
+    // It may be without a server at the moment, which it tells nobody that comes later.
+    if (this.#state === 'up') connection.rtt().catch(() => this.#wentDown());
     void connection.closed().then((cause) => this.#closed(cause instanceof Error ? cause : undefined));
   }
 
@@ -47,13 +50,21 @@ export class Link {
     return this.#maxPayloadBytes;
   }
 
+  /** Whether the server has refused what was asked of it: elsewhere it was away, and is waited for. */
+  isRefusal(error: unknown): boolean {
+    return this.#state === 'up' && !(error instanceof NatsTimeoutError);
+  }
+
   /** The server's API of streams and consumers. */
   admin(): Promise<JetStreamManager> {
     return (this.#admin ??= jetstreamManager(this.connection, { timeout: API_TIMEOUT_MS, checkAPI: false }));
   }
 
+  /** Below the prefix of the connection: its user may be allowed no other. */
   newInbox(): string {
-    return createInbox();
+    // Every connection of the client has its options; the client's own packages find the prefix there.
+    const { options } = this.connection as { readonly options?: { readonly inboxPrefix?: string } };
+    return createInbox(options?.inboxPrefix);
   }
 
   /** Sends, unless the server is away: what is sent then would only wait in memory. */
@@ -88,9 +99,14 @@ export class Link {
       if (this.#state === 'closed') return;
       if (type === 'disconnect') this.#state = 'down';
       if (type !== 'reconnect') continue;
+      this.#wasBack = true;
       this.#state = 'up';
       for (const listener of [...this.#listeners]) listener.reconnected();
     }
+  }
+
+  #wentDown(): void {
+    if (this.#state === 'up' && !this.#wasBack) this.#state = 'down';
   }
 
   #closed(cause: Error | undefined): void {

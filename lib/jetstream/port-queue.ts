@@ -149,8 +149,11 @@ export class PortQueue<Request = Message, Reply = Buffer> {
     if (this.#state === 'closed') return;
     this.#state = 'closed';
     const error = new QueueClosedError(this.name, 'it is closed');
-    // Nobody can ask for the replies to single requests again.
-    const ends = [...this.#jobs].map((job) => (job === this.#own ? job.finish(false, error) : job.close(error)));
+    // Nobody can ask for the replies to single requests again. A server that is away drops them by their age.
+    const isUp = this.#link.state === 'up';
+    const ends = [...this.#jobs].map((job) =>
+      job === this.#own && isUp ? job.finish(false, error) : job.close(error),
+    );
     await Promise.all(ends);
     this.#link.release();
   }

@@ -138,7 +138,6 @@ export class QueueWorker implements PullOwner, LinkListener {
     this.#tally.pending += message.rows.length;
     void this.#work(message).finally(() => {
       this.#release(message);
-      this.#tally.pending -= message.rows.length;
       this.#tally.messageMs.record(performance.now() - message.receivedAt);
       this.#tally.worked();
       this.#ask();
@@ -171,7 +170,7 @@ export class QueueWorker implements PullOwner, LinkListener {
       await this.#open();
     } catch (error) {
       // The server is away: it is waited for. What it refuses, it will refuse again.
-      if (this.#link.state === 'up') throw error;
+      if (this.#link.isRefusal(error)) throw error;
       await this.#recover();
     }
     if (this.#isStill('starting')) this.#state = 'serving';
@@ -222,7 +221,7 @@ export class QueueWorker implements PullOwner, LinkListener {
 
   #release(message: HeldMessage): void {
     if (this.#alone === message) this.#alone = undefined;
-    this.#held.delete(message.key);
+    if (this.#held.delete(message.key)) this.#tally.pending -= message.rows.length;
     this.#heldLess();
   }
 

@@ -120,7 +120,7 @@ export class ReplyReader implements PullOwner {
         }
       } catch (error) {
         // What the server refuses at the start, it refuses for good; later it may only be on its way back.
-        if (isFirst && this.#link.state === 'up') {
+        if (isFirst && this.#link.isRefusal(error)) {
           this.#isOpening = false;
           this.#owner.failed(error as Error);
           return;

@@ -4,6 +4,7 @@ import { integer, refuseUnknown, shown } from '../options';
 import { Link } from './link';
 import type { NatsConnection } from './peers';
 import { queueWord, QueueStreams, STREAM_KEYS, type QueueStreamOptions } from './queue-streams';
+import { QueueClosedError } from './queue-errors';
 import type { QueueStatistics } from './queue-statistics';
 import { QueueWorker, type ServedPool } from './queue-worker';
 
@@ -80,6 +81,7 @@ export function serveQueue(
     worker = new QueueWorker(pool, link, new QueueStreams(link, name, streams), settings);
   } catch (error) {
     link.release();
+    if (error instanceof QueueClosedError) return Promise.reject(error);
     throw error;
   }
   const stop = signal === undefined ? undefined : onAbort(signal, () => worker.drain());

@@ -1,14 +1,14 @@
 /** A real server of its own for a spec, and what the specs of queues share. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
 import { PortPool, type PortPoolOptions } from '../../lib/index';
 import {
   type PortQueue,
@@ -27,16 +27,20 @@ const perlProgram = path.join(__dirname, '..', 'programs', 'moody.pl');
 export class NatsServer {
   readonly url: string;
   readonly #port: number;
+  readonly #config: string;
   readonly #store = mkdtempSync(path.join(tmpdir(), 'rexport-nats-'));
   #process: ChildProcess | undefined;
 
-  private constructor(port: number) {
+  /** @param config in the server's own language */
+  private constructor(port: number, config: string) {
     this.#port = port;
+    this.#config = path.join(this.#store, 'server.conf');
+    writeFileSync(this.#config, config);
     this.url = `nats://127.0.0.1:${port}`;
   }
 
-  static async start(): Promise<NatsServer> {
-    const server = new NatsServer(await freePort());
+  static async start(config = ''): Promise<NatsServer> {
+    const server = new NatsServer(await freePort(), config);
     await server.start();
     return server;
   }
@@ -46,7 +50,17 @@ export class NatsServer {
   }
 
   async start(): Promise<void> {
-    const args = ['-js', '-sd', this.#store, '-a', '127.0.0.1', '-p', String(this.#port)];
+    const args = [
+      '-c',
+      this.#config,
+      '-js',
+      '-sd',
+      path.join(this.#store, 'js'),
+      '-a',
+      '127.0.0.1',
+      '-p',
+      String(this.#port),
+    ];
     const server = spawn('nats-server', args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = server;
     let said = '';
@@ -70,16 +84,17 @@ export class NatsServer {
 
   /** As a power cut of the machine may leave it, at worst. */
   loseStore(): void {
-    rmSync(this.#store, { recursive: true, force: true });
+    rmSync(path.join(this.#store, 'js'), { recursive: true, force: true });
   }
 
   async stop(): Promise<void> {
     await this.kill();
-    this.loseStore();
+    rmSync(this.#store, { recursive: true, force: true });
   }
 
-  connect(): Promise<NatsConnection> {
-    return connect({ servers: this.url, maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 0 });
+  connect(options: ConnectionOptions = {}): Promise<NatsConnection> {
+    const patient = { maxReconnectAttempts: -1, reconnectTimeWait: 50, reconnectJitter: 0 };
+    return connect({ servers: this.url, ...patient, ...options });
   }
 }
 

@@ -1,0 +1,130 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
+import { expect } from 'chai';
+import { PortQueue, serveQueue, type ServedPool } from '../../lib/jetstream';
+import { answers, NatsServer, numbered, Opened, through } from '../support/nats';
+import { rejection } from '../support/streams';
+import { requirePrograms } from '../support/stress';
+
+/** The client gives a question to the server's API up after 5 s. */
+const LONGER_THAN_A_QUESTION_MS = 5500;
+
+const echo: ServedPool = { request: async (row) => `=${String(row)}` };
+
+describe('a queue over a connection that is not as it should be', () => {
+  const opened = new Opened();
+
+  before(function () {
+    requirePrograms(this, 'nats-server', 'perl');
+  });
+  afterEach(() => opened.closeAll());
+
+  async function newServer(config?: string): Promise<NatsServer> {
+    const server = await NatsServer.start(config);
+    opened.add(() => server.stop());
+    return server;
+  }
+
+  async function connected(server: NatsServer, options?: ConnectionOptions): Promise<NatsConnection> {
+    const connection = await server.connect(options);
+    opened.add(() => connection.close());
+    return connection;
+  }
+
+  function queueOn(connection: NatsConnection): PortQueue {
+    const queue = new PortQueue(connection, 'edges');
+    opened.add(() => queue.close());
+    return queue;
+  }
+
+  function serveOn(connection: NatsConnection): { drain: AbortController; served: Promise<unknown> } {
+    const drain = new AbortController();
+    const served = serveQueue(echo, connection, 'edges', { signal: drain.signal });
+    served.catch(() => {});
+    opened.add(async () => {
+      drain.abort();
+      await served.catch(() => {});
+    });
+    return { drain, served };
+  }
+
+  /** Kills the server; resolves when the connections know that it is gone. */
+  async function away(server: NatsServer, ...connections: readonly NatsConnection[]): Promise<void> {
+    const gone = connections.map(async (connection) => {
+      for await (const { type } of connection.status()) if (type === 'disconnect') break;
+    });
+    await server.kill();
+    await Promise.all(gone);
+  }
+
+  it('uses the inboxes of the connection, the only ones that its user may have', async () => {
+    const queueSubjects = ['$JS.API.>', '$JS.ACK.>', 'edges.>'].map((subject) => `"${subject}"`).join(', ');
+    const user = (name: string): string =>
+      `{ user: ${name}, password: secret, permissions: {
+        publish: [${queueSubjects}, "_INBOX_${name}.>"], subscribe: ["_INBOX_${name}.>"] } }`;
+    const server = await newServer(`authorization { users = [${user('worker')}, ${user('producer')}] }`);
+    const as = (name: string): Promise<NatsConnection> =>
+      connected(server, { user: name, pass: 'secret', inboxPrefix: `_INBOX_${name}` });
+    serveOn(await as('worker'));
+    const queue = queueOn(await as('producer'));
+    expect(await through(queue, numbered(20), { job: 'one' })).to.deep.equal(answers(numbered(20)));
+  });
+
+  it('waits for a server that is away when it begins', async () => {
+    const server = await newServer();
+    const [a, b] = [await connected(server), await connected(server)];
+    await away(server, a, b);
+    const { drain, served } = serveOn(a);
+    const out = through(queueOn(b), numbered(20), { job: 'one' });
+    await delay(LONGER_THAN_A_QUESTION_MS);
+    await server.start();
+    expect(await out).to.deep.equal(answers(numbered(20)));
+    drain.abort();
+    expect(await served).to.include({ rows: 20, replies: 20 });
+  });
+
+  it('rejects, and does not throw, where the connection of a worker is closed already', async () => {
+    const server = await newServer();
+    const connection = await connected(server);
+    await connection.close();
+    const served = serveQueue(echo, connection, 'edges', {});
+    expect(await rejection(served)).to.include({ code: 'ERR_REXPORT_CLOSED' });
+  });
+
+  it('ends its worker and its stage where the connection is drained by its owner', async () => {
+    const server = await newServer();
+    const connection = await connected(server);
+    const { served } = serveOn(connection);
+    const stage = queueOn(connection).transform({ job: 'one' });
+    const failed = new Promise<{ code?: string }>((resolve) => stage.once('error', resolve));
+    stage.write('row');
+    await new Promise((resolve) => stage.once('data', resolve));
+    await connection.drain();
+    expect(await rejection(served)).to.include({ code: 'ERR_REXPORT_CLOSED' });
+    expect((await failed).code).to.equal('ERR_REXPORT_CLOSED');
+  });
+
+  it('drains a worker whose server is killed in the middle of that', async () => {
+    const server = await newServer();
+    const connection = await connected(server);
+    const { drain, served } = serveOn(connection);
+    expect(String(await queueOn(await connected(server)).request('row'))).to.equal('=row');
+    process.kill(server.pid, 'SIGSTOP');
+    drain.abort();
+    await server.kill();
+    await server.start();
+    expect(await served).to.include({ rows: 1, pending: 0 });
+  });
+
+  it('closes a queue at once while the server is away', async () => {
+    const server = await newServer();
+    const connection = await connected(server);
+    const queue = queueOn(connection);
+    const request = rejection(queue.request('row'));
+    await away(server, connection);
+    const startedAt = performance.now();
+    await queue.close();
+    expect(performance.now() - startedAt).to.be.below(3000);
+    expect(await request).to.include({ code: 'ERR_REXPORT_CLOSED' });
+  });
+});
