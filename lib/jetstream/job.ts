@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { MessageTooLargeError } from '../framing/framing-errors';
 import type { Link, LinkListener } from './link';
 import { headers } from './peers';
@@ -61,6 +62,8 @@ interface Row extends Asked {
 const LOOK_EVERY_MS = 250;
 /** A parcel that is missing twice, this long apart, with no reply to it, is lost. */
 const GRACE_MS = 1000;
+/** Before the server is asked again that was away. */
+const AGAIN_AFTER_MS = 500;
 
 /**
  * One job of a producer: numbers its rows, publishes them, and gives each the reply that the workers stored for it, over
@@ -158,7 +161,7 @@ export class Job implements ReplyReaderOwner, LinkListener {
     if (row !== undefined) this.#take(row);
   }
 
-  /** All is well with it: what the server keeps of the job is dropped, unless it is to stay. */
+  /** All is well with it: what the server keeps of the job is dropped, unless it is to stay. A server that is away is waited for. */
   async finish(keep: boolean, error?: Error): Promise<void> {
     if (this.#state !== 'closed' && !keep) await this.#purge();
     await this.close(error ?? new QueueClosedError(this.#streams.name, `job ${this.#settings.job} has ended`));
@@ -436,17 +439,28 @@ export class Job implements ReplyReaderOwner, LinkListener {
     return this.#state === 'closed';
   }
 
+  /** Until the server has done it: the next run of this job would take what is left for its own. */
   async #purge(): Promise<void> {
-    const { job } = this.#settings;
-    try {
-      const { streams } = await this.#link.admin();
-      // The run first: were we killed after it, what is left would be another run's, and nobody's.
-      await streams.purge(this.#streams.replies, { filter: this.#streams.runOf(job) });
-      await streams.purge(this.#streams.replies, { filter: this.#streams.trialOf(job, '*') });
-      await streams.purge(this.#streams.replies, { filter: this.#streams.repliesOf(job) });
-      // Not the rows: none is left but for doubles, and server 2.9 then forgets rows of other jobs.
-    } catch {
-      // The server is away: what is left is dropped by its age.
+    while (!this.#isClosed()) {
+      try {
+        if (this.#link.state === 'up') {
+          await this.#purgeOnce();
+          return;
+        }
+      } catch (error) {
+        if (this.#link.isRefusal(error)) return;
+      }
+      await delay(AGAIN_AFTER_MS);
     }
+  }
+
+  async #purgeOnce(): Promise<void> {
+    const { job } = this.#settings;
+    const { streams } = await this.#link.admin();
+    // The run first: were we killed after it, what is left would be another run's, and nobody's.
+    await streams.purge(this.#streams.replies, { filter: this.#streams.runOf(job) });
+    await streams.purge(this.#streams.replies, { filter: this.#streams.trialOf(job, '*') });
+    await streams.purge(this.#streams.replies, { filter: this.#streams.repliesOf(job) });
+    // Not the rows: none is left but for doubles, and server 2.9 then forgets rows of other jobs.
   }
 }

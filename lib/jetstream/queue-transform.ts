@@ -40,6 +40,7 @@ export class QueueTransform<Request, Reply> extends RequestTransform<Request, Re
   /** Rows between the write and the hand-on. */
   #between = 0;
   #state: 'open' | 'finishing' = 'open';
+  #finished: Promise<void> | undefined;
   #heldWrite: Callback | undefined;
 
   constructor(facts: Facts<Request, Reply>) {
@@ -79,8 +80,17 @@ export class QueueTransform<Request, Reply> extends RequestTransform<Request, Re
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (chunk !== null) this.#passed();
-    return super.push(chunk, encoding);
+    if (chunk !== null) {
+      this.#passed();
+      return super.push(chunk, encoding);
+    }
+    // A pipeline is over with the end, and the same job that is begun then must find nothing of this one.
+    this.#state = 'finishing';
+    this.#finished = this.#job.finish(this.#facts.keep);
+    void this.#finished.then(() => {
+      if (!this.destroyed) super.push(null);
+    });
+    return false;
   }
 
   override _final(callback: Callback): void {
@@ -89,8 +99,7 @@ export class QueueTransform<Request, Reply> extends RequestTransform<Request, Re
         callback(error);
         return;
       }
-      this.#state = 'finishing';
-      void this.#job.finish(this.#facts.keep).then(() => callback());
+      void this.#finished?.then(() => callback());
     });
   }
 

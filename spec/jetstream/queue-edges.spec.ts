@@ -70,17 +70,40 @@ describe('a queue over a connection that is not as it should be', () => {
     expect(await through(queue, numbered(20), { job: 'one' })).to.deep.equal(answers(numbered(20)));
   });
 
-  it('waits for a server that is away when it begins', async () => {
-    const server = await newServer();
-    const [a, b] = [await connected(server), await connected(server)];
-    await away(server, a, b);
-    const { drain, served } = serveOn(a);
-    const out = through(queueOn(b), numbered(20), { job: 'one' });
-    await delay(LONGER_THAN_A_QUESTION_MS);
-    await server.start();
-    expect(await out).to.deep.equal(answers(numbered(20)));
-    drain.abort();
-    expect(await served).to.include({ rows: 20, replies: 20 });
+  it('waits for a server that is away when it begins, and when it has purged nothing of its job yet', async () => {
+    await Promise.all([beginsWithout(), endsWithout()]);
+
+    async function beginsWithout(): Promise<void> {
+      const server = await newServer();
+      const [a, b] = [await connected(server), await connected(server)];
+      await away(server, a, b);
+      const { drain, served } = serveOn(a);
+      const out = through(queueOn(b), numbered(20), { job: 'one' });
+      await delay(LONGER_THAN_A_QUESTION_MS);
+      await server.start();
+      expect(await out).to.deep.equal(answers(numbered(20)));
+      drain.abort();
+      expect(await served).to.include({ rows: 20, replies: 20 });
+    }
+
+    async function endsWithout(): Promise<void> {
+      const server = await newServer();
+      const connection = await connected(server);
+      serveOn(await connected(server));
+      const purging = Object.create(connection) as NatsConnection;
+      let isBack: Promise<void> | undefined;
+      purging.request = async (subject, ...rest) => {
+        if (isBack === undefined && subject.startsWith('$JS.API.STREAM.PURGE')) {
+          await away(server, connection);
+          isBack = delay(LONGER_THAN_A_QUESTION_MS).then(() => server.start());
+        }
+        return connection.request(subject, ...rest);
+      };
+      const queue = queueOn(purging);
+      expect(await through(queue, ['row'], { job: 'one' })).to.deep.equal(['=row']);
+      await isBack;
+      expect(await through(queue, ['another'], { job: 'one' })).to.deep.equal(['=another']);
+    }
   });
 
   it('rejects, and does not throw, where the connection of a worker is closed already', async () => {
