@@ -2,51 +2,10 @@ import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
-import { FrameDecoder, FrameEncoder, lines, PortDuplex, type Framing, type FramingParser } from '../../lib/index';
+import { FrameDecoder, FrameEncoder, PortDuplex } from '../../lib/index';
+import { catFile } from '../support/cat-file';
 import { cutEvery } from '../support/frames';
 import { requirePrograms, stressed } from '../support/stress';
-
-/*
- * What a user writes for `git cat-file --batch`: names go in as lines, and out come "<hash> <type> <bytes>\n", the bytes
- * and "\n". A message is the whole of it but for the last "\n".
- */
-const catFile: Framing = {
-  parser(): FramingParser {
-    let bytes = Buffer.alloc(0);
-    let at = 0;
-    const chunks: Buffer[] = [];
-    let waiting = 0;
-    let needed = 1;
-    return {
-      get isInsideMessage() {
-        return waiting + bytes.length - at > 0;
-      },
-      write(chunk) {
-        chunks.push(chunk);
-        waiting += chunk.length;
-      },
-      next() {
-        if (bytes.length - at + waiting < needed) return undefined;
-        bytes = Buffer.concat([bytes.subarray(at), ...chunks.splice(0)]);
-        at = waiting = 0;
-        const newline = bytes.indexOf('\n');
-        needed = bytes.length + 1;
-        if (newline === -1) return undefined;
-        const size = / (\d+)$/.exec(bytes.toString('latin1', 0, newline))?.[1];
-        const end = size === undefined ? newline : newline + 1 + Number(size);
-        needed = end + 1;
-        if (bytes.length < needed) return undefined;
-        at = needed;
-        needed = 1;
-        return bytes.subarray(0, end);
-      },
-      end() {
-        if (this.isInsideMessage) throw new Error('git ended inside an object');
-      },
-    };
-  },
-  writer: () => lines().writer(),
-};
 
 const repository = path.join(__dirname, '..', '..');
 
