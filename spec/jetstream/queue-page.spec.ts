@@ -6,7 +6,7 @@ import { NatsServer, Opened } from '../support/nats';
 import { blocksOf, page } from '../support/pages';
 import { PagesProject, type StartedBlock } from '../support/pages-project';
 import { RabbitServer } from '../support/rabbitmq';
-import { requirePrograms } from '../support/stress';
+import { hasProgram, requirePrograms } from '../support/stress';
 
 const blocks = blocksOf(page('docs/queue.md'));
 const blockWith = (word: string): (typeof blocks)[number] => blocks.find(({ code }) => code.includes(word))!;
@@ -16,12 +16,19 @@ describe('the page about more than one machine', () => {
   let project: PagesProject;
   const opened = new Opened();
 
+  /** Its start takes longer than all the other specs here. */
+  let broker: RabbitServer | undefined;
+
+  before('start the broker', async () => {
+    if (hasProgram('rabbitmq-server')) broker = await RabbitServer.start();
+  });
   before('type-check its blocks', function () {
     this.timeout(60_000);
     project = new PagesProject(blocks.filter(({ language }) => ['ts', 'sh'].includes(language)));
   });
   afterEach(() => opened.closeAll());
-  after(() => project.remove());
+  after(() => project?.remove());
+  after(() => broker?.stop());
 
   async function startServer(): Promise<{ NATS_URL: string }> {
     const server = await NatsServer.start();
@@ -91,8 +98,8 @@ describe('the page about more than one machine', () => {
   it('shows a loop for RabbitMQ that answers each row, and puts the row that kills its program aside', async function () {
     this.timeout(120_000);
     requirePrograms(this, 'rabbitmq-server', 'python3');
-    const broker = await RabbitServer.start();
-    opened.add(() => broker.stop());
+    if (broker === undefined) throw new Error('expected a broker');
+    await broker.ready;
     const cwd = project.newFolder();
     const child = path.join(cwd, 'worker.py');
     const harmless = readFileSync(child, 'utf8');

@@ -12,18 +12,21 @@ const DEBIAN_PROGRAM = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
 export class RabbitServer {
   readonly url: string;
+  /** Resolves when it takes connections. */
+  readonly ready: Promise<void>;
   readonly #folder: string;
   readonly #server: ChildProcess;
   readonly #namesPort: number;
 
-  private constructor(folder: string, server: ChildProcess, port: number, namesPort: number) {
+  private constructor(folder: string, server: ChildProcess, ready: Promise<void>, port: number, namesPort: number) {
     this.url = `amqp://127.0.0.1:${port}`;
+    this.ready = ready;
     this.#folder = folder;
     this.#server = server;
     this.#namesPort = namesPort;
   }
 
-  /** Resolves when it takes connections. */
+  /** Resolves when its process is there: it takes some seconds until it is `ready`. */
   static async start(): Promise<RabbitServer> {
     const folder = mkdtempSync(path.join(tmpdir(), 'rexport-rabbit-'));
     const [port, distributionPort, namesPort] = [await freePort(), await freePort(), await freePort()];
@@ -57,12 +60,9 @@ export class RabbitServer {
       });
       server.once('close', () => reject(new Error(`expected a broker that is ready, got ${said}`)));
     });
-    const broker = new RabbitServer(folder, server, port, namesPort);
-    await ready.catch(async (error: unknown) => {
-      await broker.stop();
-      throw error;
-    });
-    return broker;
+    // The failure is for the caller that waits for it, later.
+    ready.catch(() => {});
+    return new RabbitServer(folder, server, ready, port, namesPort);
   }
 
   async stop(): Promise<void> {

@@ -29,12 +29,17 @@ export async function repeat(times: number, atATime: number, run: (number: numbe
   if (failures.length > 0) throw failures[0];
 }
 
+/** Whether it is in the path. */
+export function hasProgram(program: string): boolean {
+  return spawnSync('sh', ['-c', `command -v "${program}"`]).status === 0;
+}
+
 /**
  * Called with the `this` of a spec or of a `before`: skips the spec, or the whole suite, where a program is not in the
  * path, and says in its title which. With `CI=true` it fails instead, since nobody reads the list of what CI skipped.
  */
 export function requirePrograms(context: Context, ...programs: readonly string[]): void {
-  const missing = programs.filter((program) => spawnSync('sh', ['-c', `command -v "${program}"`]).status !== 0);
+  const missing = programs.filter((program) => !hasProgram(program));
   if (missing.length > 0) skipWithout(context, missing.join(', '));
 }
 
