@@ -13,6 +13,7 @@ import {
   startHostProcess,
   through,
 } from '../support/nats';
+import { until } from '../support/processes';
 import { rejection } from '../support/streams';
 import { requirePrograms } from '../support/stress';
 
@@ -327,6 +328,8 @@ describe('the workers of a queue: serveQueue', () => {
       const host = startHostProcess(server, opened, name, '--report', '0.05');
       const rows = numbered(20);
       expect(await through(queue, rows, { job: 'one' })).to.deep.equal(answers(rows));
+      // all may be done before the first line is due
+      expect(await until(() => /: (no rows yet|\d+ rows)/.test(host.said()))).to.equal(true);
       host.kill('SIGTERM');
       expect(await host.exited, host.said()).to.equal(0);
       expect(host.said()).to.match(/: serving\n/);
