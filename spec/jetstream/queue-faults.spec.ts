@@ -39,20 +39,20 @@ describe('a queue whose parts are killed', () => {
   });
   afterEach(() => opened.closeAll());
 
-  function newQueue(options: ConstructorParameters<typeof PortQueue>[2] = {}): PortQueue {
-    const queue = new PortQueue(connection, 'faults', options as object);
+  function newQueue(options: ConstructorParameters<typeof PortQueue>[2] = {}, name = 'faults'): PortQueue {
+    const queue = new PortQueue(connection, name, options as object);
     opened.add(() => queue.close());
     return queue;
   }
 
   /** A worker process in whose place another is started when it has ended, as a supervisor does. */
-  function supervised(...args: string[]): { kill(): void; readonly starts: number } {
+  function supervised(name: string, ...args: string[]): { kill(): void; readonly starts: number } {
     let host: HostProcess;
     let starts = 0;
     const start = (): void => {
       if (opened.isClosing) return;
       starts += 1;
-      host = startHostProcess(server, opened, 'faults', ...args);
+      host = startHostProcess(server, opened, name, ...args);
       void host.exited.then(start);
     };
     start();
@@ -73,7 +73,7 @@ describe('a queue whose parts are killed', () => {
   it('has one result per row, in order, whichever worker is killed at whatever moment', async () => {
     const queue = newQueue();
     const args = ['--ack-wait', '400', '--capacity', '2'];
-    const workers = [supervised(...args), supervised(...args)];
+    const workers = [supervised('faults', ...args), supervised('faults', ...args)];
     const rows = Array.from({ length: stressed(1000, 200) }, (_, n) => `sleep ${n % 5} ${n}`);
     const kills = stressed(10, 3);
     let done = 0;
@@ -133,38 +133,27 @@ describe('a queue whose parts are killed', () => {
     expect(await storedReplies()).to.equal(rows.length);
   });
 
-  it('makes a row that takes its worker with it a dead letter after `maxDeliver` deliveries, and no row beside it', async () => {
-    const queue = newQueue();
-    const worker = supervised('--ack-wait', '300', '--capacity', '3', '--max-deliver', '2');
-    const rows = numbered(9);
-    rows[2] = 'kill-host';
-    const letters: DeadLetterError[] = [];
-    const onError = (error: Error): Buffer => {
-      letters.push(error as DeadLetterError);
-      return Buffer.from('dead');
-    };
-    const out = await through(queue, rows, { job: 'one', onError });
-    expect(out).to.deep.equal(rows.map((row) => (row === 'kill-host' ? 'dead' : `=${row}`)));
-    expect(letters.map(({ code, row }) => ({ code, row }))).to.deep.equal([
-      { code: 'ERR_REXPORT_WORKER_LOST', row: 2 },
-    ]);
-    expect(letters[0]?.deliveries).to.equal(2);
-    expect(worker.starts).to.be.within(3, 4);
-  });
-
-  it('splits a batch that was lost twice with its worker: its other rows have replies', async () => {
-    const queue = newQueue();
-    supervised('--ack-wait', '300', '--capacity', '1', '--max-deliver', '2');
-    const rows = numbered(6);
-    rows[3] = 'kill-host';
-    const codes: (string | undefined)[] = [];
-    const onError = (error: Error): Buffer => {
-      codes.push((error as DeadLetterError).code);
-      return Buffer.from('dead');
-    };
-    const out = await through(queue, rows, { job: 'one', batch: 6, onError });
-    expect(out).to.deep.equal(rows.map((row) => (row === 'kill-host' ? 'dead' : `=${row}`)));
-    expect(codes).to.deep.equal(['ERR_REXPORT_WORKER_LOST']);
+  it('makes a row that takes its worker with it a dead letter after `maxDeliver` deliveries, and none beside it or in its batch', async () => {
+    const alone = { name: 'alone', rows: numbered(9), capacity: '3', batch: 1, starts: [3, 4] };
+    const batched = { name: 'batched', rows: numbered(6), capacity: '1', batch: 6, starts: [4, 6] };
+    await Promise.all(
+      [alone, batched].map(async ({ name, rows, capacity, batch, starts: [least = 0, most = 0] }) => {
+        const queue = newQueue({}, name);
+        const worker = supervised(name, '--ack-wait', '300', '--capacity', capacity, '--max-deliver', '2');
+        rows[2] = 'kill-host';
+        const letters: DeadLetterError[] = [];
+        const onError = (error: Error): Buffer => {
+          letters.push(error as DeadLetterError);
+          return Buffer.from('dead');
+        };
+        const out = await through(queue, rows, { job: 'one', batch, onError });
+        expect(out).to.deep.equal(rows.map((row) => (row === 'kill-host' ? 'dead' : `=${row}`)));
+        expect(letters.map(({ code, row, deliveries }) => ({ code, row, deliveries }))).to.deep.equal([
+          { code: 'ERR_REXPORT_WORKER_LOST', row: 2, deliveries: 2 },
+        ]);
+        expect(worker.starts).to.be.within(least, most);
+      }),
+    );
   });
 
   it('loses nothing when the server is killed and comes back, and is at work again within 5 s', async () => {
