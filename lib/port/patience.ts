@@ -2,7 +2,8 @@
  * How long one child is waited for, and what it costs the child that a request was given up.
  *
  * - A late reply would answer the next request: a deadline that passes costs the child, once it has answered before.
- * - A child that never answered is still starting: it has `startTimeoutMs` from its first request on.
+ * - A child that never answered is still starting: it has `startTimeoutMs` from its first request on, where that was set, a
+ *   deadline has passed, or a request bounds its run.
  * - `runTimeoutMs` bounds the run of a request, whether or not a caller still waits for it: it costs the child, and then no other deadline does.
  * - An abort costs the child when nobody else waits for a reply.
  * - With ids nothing is shifted, and nothing of this costs the child, until it lets several deadlines pass in a row without
@@ -64,9 +65,9 @@ export class Patience {
       if (request.runTimeoutMs !== undefined) this.#startRun(request, performance.now());
       return;
     }
-    if (this.#firstGivenAt !== 0) return;
-    this.#firstGivenAt = performance.now();
-    if (this.#settings.isStartBounded) this.#boundStart();
+    if (this.#firstGivenAt === 0) this.#firstGivenAt = performance.now();
+    // Its run begins with the first answer: a bound for it is none where that may stay away forever.
+    if (this.#settings.isStartBounded || request.runTimeoutMs !== undefined) this.#boundStart();
   }
 
   /** Something came from the child. */

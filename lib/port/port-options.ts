@@ -55,12 +55,16 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   readonly maxQueue?: number | undefined;
   /** How many milliseconds a request may take, from its call to its reply. Default: any time. */
   readonly requestTimeoutMs?: number | undefined;
-  /** How many milliseconds a child may take for a request, from the moment it is given the request. Default: any time. */
+  /**
+   * How many milliseconds a child may take for a request, from the moment it is given the request. For the first requests of
+   * a child that time begins with its first reply, for which it has `startTimeoutMs`. Default: any time.
+   */
   readonly runTimeoutMs?: number | undefined;
   /**
    * How many milliseconds a child that has never answered may take to its first reply, from its first request on; and for
    * `start`. Until then no deadline of a request ends it: a program with a slow start is not started again and again.
-   * Default 30 000. Where it is left out, a child is ended for it only when a request's deadline has passed too.
+   * Default 30 000. Where it is left out, it only counts once a request has a `runTimeoutMs` or its `timeoutMs` has passed:
+   * without any limit a first reply may take minutes.
    */
   readonly startTimeoutMs?: number | undefined;
   /** The delay before a restart doubles from `minMs` (100) to `maxMs` (30 000), and is drawn between 0 and that. */

@@ -19,7 +19,8 @@ export interface RequestOptions {
   readonly timeoutMs?: number | undefined;
   /**
    * How many milliseconds a child may take from the moment it is given the request. After that the request is rejected
-   * with a TimeoutError and the child is replaced. Where it is set, a `timeoutMs` that ends earlier gives up like an
+   * with a TimeoutError and the child is replaced. A child that has never answered has `startTimeoutMs` of the port first:
+   * the time begins with its first reply. Where it is set, a `timeoutMs` that ends earlier gives up like an
    * abort: the late reply is discarded and the child stays. Default: the port's.
    */
   readonly runTimeoutMs?: number | undefined;

@@ -31,7 +31,7 @@ class Subject {
   readonly told: string[] = [];
   readonly doneHooks: (() => void)[] = [];
 
-  constructor(hasHooks: boolean, maxInFlight = 1, listens = false) {
+  constructor(hasHooks: boolean, maxInFlight = 1, listens = false, isStartBounded = true) {
     const hook = (child: PortChild<unknown, unknown>): Promise<void> => {
       if (listens) child.receive().catch(() => undefined);
       return new Promise((resolve) => this.doneHooks.push(resolve));
@@ -49,23 +49,18 @@ class Subject {
     const hooks = hasHooks ? { start: hook, stop: hook } : {};
     this.session = new Session(
       1,
-      { ...settings, maxInFlight, ...hooks, ids: new RequestIds(), open: () => this.child },
+      { ...settings, maxInFlight, isStartBounded, ...hooks, ids: new RequestIds(), open: () => this.child },
       owner,
     );
   }
 
-  give(crashes = 0): void {
-    const facts = {
-      kind: 'request',
-      message: 'x',
-      id: undefined,
-      runTimeoutMs: undefined,
-      place: this.session,
-    } as const;
+  give(crashes = 0, runTimeoutMs?: number): Request {
+    const facts = { kind: 'request', message: 'x', id: undefined, runTimeoutMs, place: this.session } as const;
     const request = new Request(facts, {}, { decode: undefined, settled: () => undefined });
     request.promise.catch(() => undefined);
     request.crashes = crashes;
     this.session.give(request);
+    return request;
   }
 
   reply(): void {
@@ -246,6 +241,30 @@ describe('a session: what each event makes of each state', () => {
     expect(subject.session.state).to.equal('dying');
     subject.child.emit('error', exitError);
     expect(subject.ends.map(({ kind, error }) => [kind, error])).to.deep.equal([['died', exitError]]);
+    subject.child.destroy();
+  });
+
+  it('untried, a request without a limit: the child may take any time, unless `startTimeoutMs` was set', async () => {
+    const subject = new Subject(false, 1, false, false);
+    subject.child.emit('spawn');
+    subject.give();
+    await turn();
+    expect([subject.session.state, timers.live.length]).to.deep.equal(['untried', 0]);
+    subject.child.destroy();
+  });
+
+  it('untried, a request with a `runTimeoutMs`: its run begins with the first answer, which `startTimeoutMs` bounds', async () => {
+    const subject = new Subject(false, 2, false, false);
+    subject.child.emit('spawn');
+    // the bound holds for one behind another too
+    subject.give();
+    const request = subject.give(0, 5);
+    await turn();
+    expect(timers.live).to.have.length(1);
+    timers.fire();
+    expect(subject.session.state).to.equal('over');
+    expect(request.isSettled || subject.ends[0]?.written.includes(request)).to.equal(true);
+    expect(String(subject.ends[0]?.error.cause)).to.match(/`startTimeoutMs`/);
     subject.child.destroy();
   });
 
