@@ -75,8 +75,9 @@ export interface PortOptions<Request = Message, Reply = Buffer, Event = never>
   readonly maxAgeMs?: number | undefined;
   /**
    * A child that has more resident memory than this between two requests, in bytes, is replaced, without a gap. It is
-   * measured after its answers, at most ten times a second; its descendants are not counted. Only on Linux, where /proc
-   * shows it; elsewhere a RangeError. Default: no limit.
+   * measured after its answers, at most ten times a second; its descendants are not counted. It is no bound for a
+   * single request; `prlimit` before the command, or a cgroup, is. Only on Linux, where /proc shows it; elsewhere a
+   * RangeError. Default: no limit.
    */
   readonly maxRssBytes?: number | undefined;
   /** How many milliseconds `close()` waits without a reply, and again from the end of the input to the exit. Default 5000. */
