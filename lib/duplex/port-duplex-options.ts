@@ -88,9 +88,10 @@ export interface PortDuplexOptions {
   readonly channel?: 'stdio' | 'fd3' | undefined;
   /**
    * Gives the program pipes, as a shell does, where Node gives it sockets: it can then open `/dev/stdin`, `/dev/stdout` and
-   * `/dev/stderr`, and short messages take half of the time. The start takes a few milliseconds longer. Only on Linux,
-   * with a /bin/sh that makes pipes of here-documents (dash, bash from 5.1, busybox) and with /proc; anywhere else, and
-   * where the system refuses, the program gets sockets, and a line of `NODE_DEBUG=rexport` says why. Default false.
+   * `/dev/stderr`, and short messages take half of the time. The start takes a few milliseconds longer. Only on Linux, in
+   * the main thread, with a /bin/sh that makes pipes of here-documents (dash, bash from 5.1, busybox) and with /proc;
+   * anywhere else, and where the system refuses, the program gets sockets, and a line of `NODE_DEBUG=rexport` says why.
+   * Default false.
    */
   readonly pipes?: boolean | undefined;
 }

@@ -8,6 +8,7 @@
  */
 import { AsyncResource } from 'node:async_hooks';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { HELPER_FDS, HELPER_LINE, isPassing, PipeHelper, type PipeHelperEvents } from './pipe-helper';
 
 /** What a child does with its end. */
@@ -63,6 +64,9 @@ export class PipeSource {
     this.#proc = proc;
     this.#timeoutMs = timeoutMs;
     if (process.platform !== 'linux') this.#refusal = `no pipes can be had on ${process.platform}`;
+    // Node closes at the end of a worker thread what was opened there by a number, though a socket has had it and closed it:
+    // the number may be another thread's by then.
+    else if (!isMainThread) this.#refusal = 'no pipes can be had in a worker thread';
   }
 
   /**

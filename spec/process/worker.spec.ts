@@ -5,13 +5,22 @@ import path from 'node:path';
 import { expect } from 'chai';
 import type { PortDuplexOptions } from '../../lib';
 import { survivors } from '../support/processes';
-import { startProgram } from '../support/programs';
+import { askProgram, startProgram } from '../support/programs';
 
 /** Commits at the end of its input, on the descriptor of its second argument, and handles SIGTERM in its own time. */
 const LOADER =
   '$SIG{TERM} = sub {}; open IN, "<&=$ARGV[1]"; open OUT, ">&=$ARGV[2]"; OUT->autoflush; print OUT "ready\\n";' +
   ' for (;;) { my $n = sysread IN, my $b, 4096;' +
   ' last if defined $n && $n == 0 } open F, ">", $ARGV[0]; close F';
+
+const variants: PortDuplexOptions[] = [
+  {},
+  { killTree: true },
+  { pipes: true },
+  { channel: 'fd3' },
+  { stdio: { 3: 'in' } },
+  { stdio: { 3: 'in' }, pipes: true },
+];
 
 describe('a child of a worker thread', () => {
   let folder: string;
@@ -34,14 +43,6 @@ describe('a child of a worker thread', () => {
     return { left: await survivors([Number(said)]), code };
   }
 
-  const variants: PortDuplexOptions[] = [
-    {},
-    { killTree: true },
-    { pipes: true },
-    { channel: 'fd3' },
-    { stdio: { 3: 'in' } },
-    { stdio: { 3: 'in' }, pipes: true },
-  ];
   for (const options of variants) {
     describe(`with ${JSON.stringify(options)}`, () => {
       for (const way of ['terminate', 'process.exit', 'SIGTERM', 'SIGKILL']) {
@@ -57,6 +58,14 @@ describe('a child of a worker thread', () => {
         expect(await run('ends well', marker, options)).to.deep.equal({ left: [], code: 0 });
         expect(existsSync(marker)).to.equal(true);
       });
+    });
+  }
+});
+
+describe('a worker thread in which a port has lived', () => {
+  for (const options of variants) {
+    it(`closes no descriptor of another thread when it ends: ${JSON.stringify(options)}`, async () => {
+      expect(await askProgram<number>('worker-descriptors', [JSON.stringify(options)])).to.equal(0);
     });
   }
 });
