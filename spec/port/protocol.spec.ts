@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 import { expect } from 'chai';
 import { expectTypeOf } from 'expect-type';
 import {
@@ -14,9 +14,11 @@ import {
   type PortOptions,
   type Protocol,
 } from '../../lib';
+import { collectGarbage } from '../support/memory';
 import { isAlive, program } from '../support/ports';
 import { requirePrograms } from '../support/stress';
 import { rejection } from '../support/streams';
+import { thrownToProcess } from '../support/thrown';
 
 type Child = PortChild<JsonRpcMessage, unknown>;
 type Rpc = Port<JsonRpcMessage, unknown, JsonRpcMessage>;
@@ -93,13 +95,26 @@ describe('Port with a protocol: ids', () => {
   it('keeps no memory and no place for ten thousand requests that were cancelled and never answered', async () => {
     await using port = rpc({ maxInFlight: 4 });
     await ask(port, 'echo', 'warm');
-    for (let round = 0; round < 100; round += 1) {
-      const controller = new AbortController();
-      const { signal } = controller;
-      const all = Array.from({ length: 100 }, () => rejection(port.request({ method: 'never' }, { signal })));
-      controller.abort();
-      await Promise.all(all);
-    }
+    const cancel = async (rounds: number): Promise<void> => {
+      for (let round = 0; round < rounds; round += 1) {
+        const controller = new AbortController();
+        const { signal } = controller;
+        const all = Array.from({ length: 100 }, () => rejection(port.request({ method: 'never' }, { signal })));
+        controller.abort();
+        await Promise.all(all);
+      }
+    };
+    const usedBytes = async (): Promise<number> => {
+      // what the child was told of them is on its way until it answers
+      await ask(port, 'echo');
+      for (let round = 0; round < 3; round += 1) await collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    await cancel(20);
+    const before = await usedBytes();
+    await cancel(100);
+    // a request alone is some 300 bytes, and its promise and its error more
+    expect((await usedBytes()) - before).to.be.below(1_500_000);
     expect([port.pending, port.queued, port.restarts]).to.deep.equal([0, 0, 0]);
     expect(await ask(port, 'echo', 'on')).to.equal('on');
   }).timeout(60_000);
@@ -253,6 +268,29 @@ describe('Port with a protocol: start', () => {
   });
 });
 
+describe('Port with a protocol: a request that is aborted while start() runs', () => {
+  it('is rejected at once and costs no child, and those behind it are answered when start() is done', async () => {
+    let prepared = (): void => undefined;
+    const started: number[] = [];
+    await using port = rpc({
+      start: (child) => {
+        started.push(child.generation);
+        return new Promise((resolve) => (prepared = resolve));
+      },
+    });
+    const controller = new AbortController();
+    const aborted = rejection(port.request({ method: 'echo' }, { signal: controller.signal }));
+    const behind = ask(port, 'echo', 'behind');
+    while (started.length === 0) await once(port, 'spawn');
+    controller.abort();
+    expect((await aborted).name).to.equal('AbortError');
+    expect([port.state, port.pending]).to.deep.equal(['starting', 1]);
+    prepared();
+    expect(await behind).to.equal('behind');
+    expect([started, port.restarts]).to.deep.equal([[1], 0]);
+  });
+});
+
 function forever(): Promise<void> {
   return new Promise(() => undefined);
 }
@@ -281,6 +319,21 @@ describe('Port with a protocol: stop', () => {
       ],
       [0, 0],
     ]);
+  });
+
+  it('runs when a child of a pool leaves that had nothing to do', async () => {
+    const seen: unknown[] = [];
+    await using pool = new PortPool<JsonRpcMessage, unknown, JsonRpcMessage>('python3', [program('rpc.py')], {
+      framing: lines(),
+      protocol: mcp(),
+      size: 1,
+      idleTimeoutMs: 40,
+      stop: async (child) => void seen.push(await child.request({ method: 'echo', params: 'bye' })),
+    });
+    const exited = once(pool as EventEmitter, 'exit');
+    await pool.request({ method: 'echo' });
+    const [, { exitCode }] = (await exited) as [unknown, { exitCode: number }];
+    expect([seen, exitCode, pool.restarts]).to.deep.equal([['bye'], 0, 0]);
   });
 
   it('does not run after a death, nor at destroy()', async () => {
@@ -399,6 +452,32 @@ describe('Port with a protocol: send, cancel and progress', () => {
     await port.send({ method: 'kept' });
     while (events.length < 1) await once(port, 'message');
     expect((events[0]?.params as JsonRpcMessage).method).to.equal('kept');
+  });
+
+  it('send that a child was given is not repeated to the next one', async () => {
+    await using port = rpc();
+    const events = eventsOf(port);
+    await port.send({ method: 'once' });
+    while (events.length < 1) await once(port, 'message');
+    await rejection(ask(port, 'die', 1));
+    await port.send({ method: 'to the next' });
+    await ask(port, 'echo');
+    expect(events.map(({ params }) => (params as JsonRpcMessage).method)).to.deep.equal(['once', 'to the next']);
+    expect(port.restarts).to.equal(1);
+  });
+
+  it('a listener for `message` that throws does so in the process, and the child stays in step', async () => {
+    const thrown = new Error('of the listener');
+    await using port = rpc();
+    port.on('message', () => {
+      throw thrown;
+    });
+    const reached = await thrownToProcess(async () => {
+      await port.send({ method: 'note' });
+      expect(await Promise.all([1, 2, 3].map((n) => ask(port, 'echo', n)))).to.deep.equal([1, 2, 3]);
+    });
+    expect(reached).to.deep.equal([thrown]);
+    expect(port.restarts).to.equal(0);
   });
 
   it('cancel tells the child once, only of what it was given', async () => {
