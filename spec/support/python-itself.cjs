@@ -1,6 +1,6 @@
 /**
  * For `mocha --require`: `python3` is Python itself. What is in the path may be a script that looks for it at every start,
- * and takes ten times as long as Python does; then the folder of the real one comes first.
+ * and takes four times as long as Python does; then the folder of the real one comes first.
  */
 const { spawnSync } = require('node:child_process');
 const { closeSync, openSync, readSync } = require('node:fs');
