@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MessageTooLargeError } from '../framing/framing-errors';
-import type { Link, LinkListener } from './link';
+import { AGAIN_AFTER_MS, type Link, type LinkListener } from './link';
 import { headers } from './peers';
 import { Publisher } from './publisher';
 import type { Delivery } from './pull';
@@ -62,8 +62,6 @@ interface Row extends Asked {
 const LOOK_EVERY_MS = 250;
 /** A parcel that is missing twice, this long apart, with no reply to it, is lost. */
 const GRACE_MS = 1000;
-/** Before the server is asked again that was away. */
-const AGAIN_AFTER_MS = 500;
 
 /**
  * One job of a producer: numbers its rows, publishes them, and gives each the reply that the workers stored for it, over

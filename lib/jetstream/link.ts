@@ -1,5 +1,8 @@
 import { createInbox, jetstreamManager, NatsTimeoutError, type JetStreamManager, type NatsConnection } from './peers';
 
+/** Before a server is asked again that was away, or has lost what was looked for. */
+export const AGAIN_AFTER_MS = 500;
+
 export type LinkState = 'up' | 'down' | 'closed';
 
 /** Hears of a connection what a queue must know. */

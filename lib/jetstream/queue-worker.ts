@@ -5,7 +5,7 @@ import type { Message } from '../framing/frame-writer';
 import { shown } from '../options';
 import type { Requester } from '../port/request-transform';
 import { HeldMessage } from './held-message';
-import type { Link, LinkListener } from './link';
+import { AGAIN_AFTER_MS, type Link, type LinkListener } from './link';
 import { Publisher } from './publisher';
 import { Pull, type Delivery, type PullOwner } from './pull';
 import { QueueClosedError } from './queue-errors';
@@ -42,8 +42,6 @@ type Outcome = RowResult | { readonly kind: 'retry' | 'broken'; readonly error: 
 /** How often a batch may be lost before its rows go on alone, so that each has a count of its own. */
 const BATCH_DELIVERIES = 2;
 const DONE_KEPT = 1024;
-/** Between two tries to find or make what the server has lost. */
-const AGAIN_AFTER_MS = 500;
 /** Before a pool is asked again that was full. */
 const FULL_AGAIN_MS = 20;
 

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Link } from './link';
+import { AGAIN_AFTER_MS, type Link } from './link';
 import { nanos } from './peers';
 import { Pull, type Delivery, type PullOwner } from './pull';
 import type { QueueStreams } from './queue-streams';
@@ -20,7 +20,6 @@ const ASK = 512;
 const LOW = 256;
 /** A consumer that nobody asks is dropped by the server after this. */
 const FORGOTTEN_AFTER_MS = 30_000;
-const AGAIN_AFTER_MS = 500;
 
 /** The replies to one job, in the order in which they were stored, each at least once. */
 export class ReplyReader implements PullOwner {

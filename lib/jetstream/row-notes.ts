@@ -1,14 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { HeldMessage } from './held-message';
-import type { Link } from './link';
+import { AGAIN_AFTER_MS, type Link } from './link';
 import { NatsTimeoutError, type Subscription } from './peers';
 import type { Publisher } from './publisher';
 import type { QueueStreams } from './queue-streams';
 import { labelled, labelOf } from './wire';
 
-/** Between two tries to read what the server has. */
-const AGAIN_AFTER_MS = 500;
 /** A worker that says nothing for this long is there and has no CPU: where there is none the server says so at once. */
 const SILENT_MS = 500;
 
