@@ -10,19 +10,16 @@ describe('PortDuplex: ports in a row', () => {
   const times = stressed(50, 10);
   for (const names of [['yes'], ['yes', 'cat']]) {
     it(`resolves ${names.join(' | ')} | head -n 1 within a second, with no child left, ${times} times`, async () => {
-      const durations: number[] = [];
       for (let round = 0; round < times; round += 1) {
         const ports = [...names.map((name) => new PortDuplex(name)), new PortDuplex('head', ['-n', '1'])];
         const output: string[] = [];
         const startedAt = performance.now();
         await pipeline([...ports, collectInto(output)] as unknown as Parameters<typeof pipeline>[0][]);
-        durations.push(performance.now() - startedAt);
+        expect(performance.now() - startedAt).to.be.below(1000);
         expect(output.join('')).to.equal('y\n');
         for (const port of ports) expect(port.exitCode !== null || port.signalCode !== null).to.equal(true);
         ports[0]?.destroy();
       }
-      // The machine may stop for longer in one of them; what makes a chain wait does so in all.
-      expect(durations.sort((a, b) => a - b)[times / 2]).to.be.below(1000);
     });
   }
 
