@@ -4,17 +4,7 @@ import { expect } from 'chai';
 import { encodeFrame, FrameParser, servePort, type Message } from '../../lib';
 import { ProcessEvents } from '../support/process-events';
 import { repeat, stressed } from '../support/stress';
-
-/** The same numbers for the same seed: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { randomOf } from '../support/random';
 
 const MOST_TURNS = 2000;
 

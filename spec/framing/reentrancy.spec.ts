@@ -5,6 +5,7 @@ import { LengthPrefixEncoder } from '../../lib/framing/length-prefix-encoder';
 import { cutAt, frames } from '../support/frames';
 import { stressed } from '../support/stress';
 import { thrownToProcess } from '../support/thrown';
+import { randomOf } from '../support/random';
 
 type Codec = LengthPrefixEncoder | LengthPrefixDecoder;
 
@@ -143,16 +144,6 @@ class Meddlers {
   }
 }
 
-function mulberry(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 function someMessages(random: () => number): Buffer[] {
   const isLarge = random() < 0.3;
   return Array.from({ length: 1 + Math.floor(random() * 20) }, (_, i) =>
@@ -175,7 +166,7 @@ function randomMarks(random: () => number): object {
 
 /** Runs one seed; says what went wrong. */
 async function faultOf(kind: 'encoder' | 'decoder', seed: number): Promise<string | undefined> {
-  const random = mulberry(seed);
+  const random = randomOf(seed);
   const messages = someMessages(random);
   const bytes = frames(messages);
   const marks = randomMarks(random);

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import { AbortError, ExitError, PoisonError, RexPortError, TimeoutError } from '../../lib';
 import { isAlive } from '../support/processes';
 import { obeyAll, obeys, type AnyPort } from '../support/ports';
+import { randomOf } from '../support/random';
 
 const CALLERS = 20;
 /** What a busy machine does not manage within the time is left undone, but for the first deaths. */
@@ -10,17 +11,6 @@ const REQUESTS_PER_CALLER = 60;
 const TIME_MS = Number(process.env['CHAOS_MS'] ?? 2500);
 const LEAST_CHILDREN = 3;
 const TIMEOUT_MS = 100;
-
-/** The same numbers for the same seed: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /**
  * Does to the children, from outside, what the requests themselves do not. It strikes as the requests go on, not as time

@@ -18,6 +18,7 @@ import { collectGarbage } from '../support/memory';
 import { program } from '../support/ports';
 import { isAlive } from '../support/processes';
 import { requirePrograms, stressed } from '../support/stress';
+import { randomOf } from '../support/random';
 
 const REQUESTS = stressed(2000, 500);
 const CALLERS = 12;
@@ -25,17 +26,6 @@ const CALLERS = 12;
 const FORGOTTEN_MS = 30_000;
 /** How many requests may be there when all are settled: a list of abandoned ones would hold hundreds. */
 const MAX_KEPT = 100;
-
-/** The same numbers for the same seed: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** What is asked of the child, and how often: see spec/programs/converse.pl. */
 const VERBS: readonly (readonly [verb: string, weight: number])[] = [

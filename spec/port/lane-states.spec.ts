@@ -1,12 +1,11 @@
 /** The drawing at the head of lib/port/lane.ts as a table: what each event makes of each state. */
 import { expect } from 'chai';
 import { ExitError } from '../../lib/errors';
-import { lengthPrefix } from '../../lib/framing/length-prefix';
 import { Lane, type LaneOwner, type LaneSettings } from '../../lib/port/lane';
 import { RequestIds } from '../../lib/port/protocol';
 import { Request } from '../../lib/port/request';
 import type { LaneState } from '../../lib/port/statistics';
-import { ScriptedChild, Timers } from '../support/scripted-child';
+import { LANE_SETTINGS, ScriptedChild, Timers } from '../support/scripted-child';
 
 const crash = new ExitError({ command: 'worker', exitCode: 1, signal: null, durationMs: 1, stderrTail: '' });
 
@@ -19,28 +18,8 @@ class Subject {
 
   constructor(maxRestarts = 5, options: Partial<Pick<LaneSettings, 'maxRequests' | 'maxInFlight'>> = {}) {
     const settings = {
-      command: 'worker',
-      args: [],
-      spawnOptions: {},
-      framing: lengthPrefix({ packet: 1 }),
-      format: { packet: 1 } as const,
-      successCodes: [0],
-      maxInFlight: 1,
-      startTimeoutMs: 10,
-      isStartBounded: false,
-      closeTimeoutMs: 10,
-      farewellMs: 10,
-      lastWordsMs: 10,
-      protocol: undefined,
-      restart: 'permanent',
+      ...LANE_SETTINGS,
       maxRestarts,
-      withinMs: 10_000,
-      backoff: { minMs: 2 ** 20, maxMs: 2 ** 20 },
-      minUptimeMs: 60_000,
-      maxRequests: Infinity,
-      maxAgeMs: undefined,
-      maxRssBytes: undefined,
-      jitter: 0,
       ids: new RequestIds(),
       ...options,
       open: () => {

@@ -1,9 +1,8 @@
 /** The drawing at the head of lib/port/pool.ts as a table: what each call and each event makes of each state. */
 import { expect } from 'chai';
 import { ExitError } from '../../lib/errors';
-import { lengthPrefix } from '../../lib/framing/length-prefix';
 import { Pool } from '../../lib/port/pool';
-import { ScriptedChild, Timers } from '../support/scripted-child';
+import { LANE_SETTINGS, ScriptedChild, Timers } from '../support/scripted-child';
 
 const crash = new ExitError({ command: 'worker', exitCode: 1, signal: null, durationMs: 1, stderrTail: '' });
 
@@ -29,12 +28,8 @@ class Subject {
 
   constructor(maxRestarts = 5) {
     const settings = {
-      command: 'worker',
-      args: [],
-      spawnOptions: {},
-      framing: lengthPrefix({ packet: 1 }),
-      format: { packet: 1 } as const,
-      successCodes: [0],
+      ...LANE_SETTINGS,
+      maxRestarts,
       size: 1,
       minSize: 0,
       idleTimeoutMs: undefined,
@@ -45,22 +40,6 @@ class Subject {
       signal: this.controller.signal,
       encode: undefined,
       decode: undefined,
-      maxInFlight: 1,
-      startTimeoutMs: 10,
-      isStartBounded: false,
-      closeTimeoutMs: 10,
-      farewellMs: 10,
-      lastWordsMs: 10,
-      protocol: undefined,
-      restart: 'permanent',
-      maxRestarts,
-      withinMs: 10_000,
-      backoff: { minMs: 2 ** 20, maxMs: 2 ** 20 },
-      minUptimeMs: 60_000,
-      maxRequests: Infinity,
-      maxAgeMs: undefined,
-      maxRssBytes: undefined,
-      jitter: 0,
       open: () => {
         const child = new SlowChild();
         this.children.push(child);

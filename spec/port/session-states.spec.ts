@@ -2,27 +2,10 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { ExitError } from '../../lib/errors';
-import { lengthPrefix } from '../../lib/framing/length-prefix';
 import { type PortChild, RequestIds } from '../../lib/port/protocol';
 import { Request } from '../../lib/port/request';
 import { Session, type SessionEnd, type SessionOwner, type SessionState } from '../../lib/port/session';
-import { ScriptedChild, Timers } from '../support/scripted-child';
-
-const settings = {
-  command: 'worker',
-  args: [],
-  spawnOptions: {},
-  framing: lengthPrefix({ packet: 1 }),
-  format: { packet: 1 } as const,
-  successCodes: [0],
-  maxInFlight: 1,
-  startTimeoutMs: 10,
-  isStartBounded: true,
-  closeTimeoutMs: 10,
-  farewellMs: 10,
-  lastWordsMs: 10,
-  protocol: undefined,
-};
+import { ScriptedChild, SESSION_SETTINGS, Timers } from '../support/scripted-child';
 
 class Subject {
   readonly child = new ScriptedChild();
@@ -49,7 +32,7 @@ class Subject {
     const hooks = hasHooks ? { start: hook, stop: hook } : {};
     this.session = new Session(
       1,
-      { ...settings, maxInFlight, isStartBounded, ...hooks, ids: new RequestIds(), open: () => this.child },
+      { ...SESSION_SETTINGS, maxInFlight, isStartBounded, ...hooks, ids: new RequestIds(), open: () => this.child },
       owner,
     );
   }

@@ -13,6 +13,7 @@ import {
   type RequestTransform,
   type TransformOptions,
 } from '../../lib/index';
+import { randomOf } from '../support/random';
 
 export interface Report {
   readonly runs: number;
@@ -25,17 +26,6 @@ export interface Report {
   /** How requests ended. */
   readonly ends: Readonly<Record<string, number>>;
   readonly thrown: number;
-}
-
-/** The same numbers for the same seed: mulberry32. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const PATIENCE_MS = Number(process.env['REENTRANCY_PATIENCE_MS'] ?? 30_000);

@@ -7,20 +7,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+import { randomOf } from '../support/random';
 
 const AT_A_TIME = 6;
 const CLOSE_WITHIN_MS = 15_000;
-
-/** mulberry32 */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const programs: [string, string[]][] = [
   ['cat', []],
@@ -69,7 +59,7 @@ class Run {
 
   constructor(seed: number) {
     this.#seed = seed;
-    this.#random = randomFrom(seed);
+    this.#random = randomOf(seed);
     const [command, args] = this.#one(programs);
     this.#port = new PortDuplex(command, args, this.#options());
     // each of many sources that are piped into it listens

@@ -1,6 +1,36 @@
 /** A child and timers that do what a spec says, for the tables of the state machines. */
 import { Duplex } from 'node:stream';
+import { lengthPrefix } from '../../lib/framing/length-prefix';
 import type { OpenedChild } from '../../lib/port/session';
+
+/** What the tables of the state machines have in common; every limit of time passes when the spec says so. */
+export const SESSION_SETTINGS = {
+  command: 'worker',
+  args: [],
+  spawnOptions: {},
+  framing: lengthPrefix({ packet: 1 }),
+  format: { packet: 1 },
+  successCodes: [0],
+  maxInFlight: 1,
+  startTimeoutMs: 10,
+  isStartBounded: false,
+  closeTimeoutMs: 10,
+  farewellMs: 10,
+  lastWordsMs: 10,
+  protocol: undefined,
+} as const;
+
+export const LANE_SETTINGS = {
+  ...SESSION_SETTINGS,
+  restart: 'permanent',
+  withinMs: 10_000,
+  backoff: { minMs: 2 ** 20, maxMs: 2 ** 20 },
+  minUptimeMs: 60_000,
+  maxRequests: Infinity,
+  maxAgeMs: undefined,
+  maxRssBytes: undefined,
+  jitter: 0,
+} as const;
 
 /** A child that does nothing by itself. */
 export class ScriptedChild extends Duplex implements OpenedChild {
