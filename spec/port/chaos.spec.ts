@@ -4,11 +4,12 @@ import { AbortError, ExitError, PoisonError, RexPortError, TimeoutError } from '
 import { isAlive } from '../support/processes';
 import { obeyAll, obeys, type AnyPort } from '../support/ports';
 import { randomOf } from '../support/random';
+import { stressed } from '../support/stress';
 
 const CALLERS = 20;
 /** What a busy machine does not manage within the time is left undone, but for the first deaths. */
 const REQUESTS_PER_CALLER = 60;
-const TIME_MS = Number(process.env['CHAOS_MS'] ?? 2500);
+const TIME_MS = Number(process.env['CHAOS_MS'] ?? stressed(2500, 500));
 const LEAST_CHILDREN = 3;
 const TIMEOUT_MS = 100;
 

@@ -1,14 +1,13 @@
-import { execFile } from 'node:child_process';
 import { getEventListeners, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { AbortError } from '../../lib/errors';
 import { Port } from '../../lib/port/port';
-import { ask, isAlive, obeys, program, up, watch } from '../support/ports';
+import { ask, isAlive, obeys, up, watch } from '../support/ports';
+import { startProgram } from '../support/programs';
 import { rejection, sh } from '../support/streams';
 
 const CLOSED = 'ERR_REXPORT_CLOSED';
@@ -276,8 +275,7 @@ describe('Port: destroy', () => {
 
 describe('Port: the life of this process', () => {
   it('goes on while a request is pending; no port keeps it that is idle, broken, closed or destroyed', async () => {
-    const parent = ['-r', 'ts-node/register', program('port-parent.ts')];
-    const { stdout } = await promisify(execFile)(process.execPath, parent, { timeout: 15_000 });
+    const { stdout } = await startProgram('port-parent').ended;
     expect(stdout).to.match(/^reply: slow, pid: \d+\n$/);
     // The idle child was sent a signal; it is nobody's here, so there is no event to wait for.
     while (isAlive(Number(/\d+/.exec(stdout)?.[0]))) await turn();

@@ -6,9 +6,11 @@ import path from 'node:path';
 import { Port } from '../../lib';
 import { pattern } from '../support/frames';
 import { program } from '../support/ports';
-import { requirePrograms } from '../support/stress';
+import { requirePrograms, stressed } from '../support/stress';
 
 const KIB = 1024;
+/** Many times what a pipe holds. */
+const LARGE = stressed(8, 1) * KIB * KIB;
 
 interface Language {
   readonly name: string;
@@ -26,19 +28,19 @@ const languages: readonly Language[] = [
     name: 'python3',
     programs: ['python3'],
     run: (_folder, packet) => ['python3', [program('echo.py'), `${packet}`]],
-    mostBytes: 8 * KIB * KIB,
+    mostBytes: LARGE,
   },
   {
     name: 'perl',
     programs: ['perl'],
     run: (_folder, packet) => ['perl', [program('echo.pl'), `${packet}`]],
-    mostBytes: 8 * KIB * KIB,
+    mostBytes: LARGE,
   },
   {
     name: 'node',
     programs: [],
     run: (_folder, packet) => [process.execPath, [program('echo.mjs'), `${packet}`]],
-    mostBytes: 8 * KIB * KIB,
+    mostBytes: LARGE,
   },
   {
     name: 'sh, dd and od',
@@ -51,18 +53,18 @@ const languages: readonly Language[] = [
     programs: ['cc'],
     build: (folder) => ['cc', ['-O1', '-o', path.join(folder, 'echo'), program('echo.c')]],
     run: (folder, packet) => [path.join(folder, 'echo'), [`${packet}`]],
-    mostBytes: 8 * KIB * KIB,
+    mostBytes: LARGE,
   },
   {
     name: 'Erlang',
     programs: ['erl', 'erlc'],
     build: (folder) => ['erlc', ['-o', folder, program('echo.erl')]],
     run: (folder, packet) => ['erl', ['-noinput', '-pa', folder, '-run', 'echo', 'main', `${packet}`]],
-    mostBytes: 8 * KIB * KIB,
+    mostBytes: LARGE,
   },
 ];
 
-const SIZES = [0, 1, 10, 13, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 65537, 100_000, 8 * KIB * KIB];
+const SIZES = [0, 1, 10, 13, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 65537, 100_000, LARGE];
 
 for (const { name, programs, build, run, mostBytes } of languages) {
   describe(`Port and a child in ${name}`, () => {

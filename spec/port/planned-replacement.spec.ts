@@ -222,7 +222,7 @@ describe('Port: planned replacement by memory', () => {
   const hold = String(8 * MIB);
 
   it('a child that has grown above maxRssBytes is replaced, and every request is answered', async () => {
-    await using port = obeys({ maxRssBytes: 64 * MIB, maxRestarts: 0 });
+    await using port = obeys({ maxRssBytes: 48 * MIB, maxRestarts: 0 });
     const seen = watch(port);
     const pids = new Set<string>();
     while (pids.size < 4) {
@@ -235,21 +235,21 @@ describe('Port: planned replacement by memory', () => {
   });
 
   it('lets the old one finish what it has, as any planned replacement does', async () => {
-    await using port = obeys({ maxRssBytes: 64 * MIB, maxInFlight: 4, maxRestarts: 0 });
+    await using port = obeys({ maxRssBytes: 48 * MIB, maxInFlight: 4, maxRestarts: 0 });
     const seen = watch(port);
-    const asked = ['hold 100000000', 'slowly 200 a', 'echo b', 'echo c', 'pid', 'pid'];
+    const asked = ['hold 60000000', 'slowly 200 a', 'echo b', 'echo c', 'pid', 'pid'];
     const replies = await Promise.all(asked.map((message) => ask(port, message)));
-    expect(replies.slice(0, 4)).to.deep.equal(['100000000', 'a', 'b', 'c']);
+    expect(replies.slice(0, 4)).to.deep.equal(['60000000', 'a', 'b', 'c']);
     while (!seen.includes('exit 1')) await once(port, 'exit');
     expect(seen.slice(0, 4)).to.deep.equal(['spawn 1', 'restart 2', 'spawn 2', 'exit 1']);
     expect(port.statistics()).to.include({ failures: 0 });
   });
 
   it('also of a child that has nothing to do since it has grown', async () => {
-    await using port = obeys({ maxRssBytes: 64 * MIB });
+    await using port = obeys({ maxRssBytes: 48 * MIB });
     const seen = watch(port);
     await ask(port, 'echo small');
-    await ask(port, 'hold 100000000');
+    await ask(port, 'hold 60000000');
     while (!seen.includes('exit 1')) await once(port, 'exit');
     expect(seen.slice(0, 4)).to.deep.equal(['spawn 1', 'restart 2', 'spawn 2', 'exit 1']);
   });
@@ -264,11 +264,11 @@ describe('Port: planned replacement by memory', () => {
 
   it('waits for its backoff when the next one cannot be spawned, and comes when it can', async () => {
     const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
-    await using port = obeys({ cwd: directory, maxRssBytes: 64 * MIB, backoff: { minMs: 50, maxMs: 50 } });
+    await using port = obeys({ cwd: directory, maxRssBytes: 48 * MIB, backoff: { minMs: 50, maxMs: 50 } });
     const seen = watch(port);
     await ask(port, 'echo a');
     rmSync(directory, { recursive: true });
-    await ask(port, 'hold 100000000');
+    await ask(port, 'hold 60000000');
     while (count(seen, 'restart') < 3) await ask(port, 'echo b');
     expect(count(seen, 'spawn')).to.equal(1);
     mkdirSync(directory);
@@ -278,11 +278,11 @@ describe('Port: planned replacement by memory', () => {
   });
 
   it('in a pool, of the lane alone whose child has grown', async () => {
-    await using pool = obeyAll({ size: 3, minSize: 3, maxRssBytes: 64 * MIB });
+    await using pool = obeyAll({ size: 3, minSize: 3, maxRssBytes: 48 * MIB });
     await pool.start();
     const seen = watch(pool);
     await ask(pool, 'echo a');
-    await ask(pool, 'hold 100000000');
+    await ask(pool, 'hold 60000000');
     while (!seen.includes('exit 1')) await once(pool, 'exit');
     expect(seen.slice(0, 3)).to.deep.equal(['restart 2', 'spawn 2', 'exit 1']);
     expect(pool.restarts).to.equal(1);

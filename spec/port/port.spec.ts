@@ -86,7 +86,7 @@ describe('Port: requests and replies', () => {
     }
   });
 
-  const trips = stressed(3000, 1000);
+  const trips = stressed(3000, 300);
   it(`makes ${trips} round trips one by one`, async () => {
     await using port = new Port('cat');
     for (let i = 0; i < trips; i += 1) expect(await ask(port, `trip ${i}`)).to.equal(`trip ${i}`);
@@ -105,8 +105,9 @@ describe('Port: requests and replies', () => {
     for (const message of ['hi', 'ho', 'he']) expect(await ask(port, message)).to.equal(message);
   });
 
-  it('drains 30 MB of stderr that nobody reads', async () => {
-    await using port = new Port(...sh('head -c 30000000 /dev/zero >&2; exec cat'));
+  const prints = stressed(30, 3);
+  it(`drains ${prints} MB of stderr that nobody reads`, async () => {
+    await using port = new Port(...sh(`head -c ${prints}000000 /dev/zero >&2; exec cat`));
     expect(await ask(port, 'after that')).to.equal('after that');
   });
 
@@ -124,9 +125,10 @@ describe('Port: large messages and full pipes', () => {
     expect(digest(await port.request(message))).to.equal(digest(message));
   });
 
-  it('takes a reply that is streamed while a request of 50 MiB is still being written', async () => {
+  const large = stressed(50, 8);
+  it(`takes a reply that is streamed while a request of ${large} MiB is still being written`, async () => {
     await using port = new Port('cat', { requestTimeoutMs: 15_000 });
-    const message = Buffer.alloc(50 * 1024 * 1024, 'x');
+    const message = Buffer.alloc(large * 1024 * 1024, 'x');
     const reply = await port.request(message);
     expect(reply.equals(message)).to.equal(true);
   });

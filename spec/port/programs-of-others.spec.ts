@@ -61,7 +61,7 @@ describe('git cat-file --batch, in a framing of one’s own', () => {
       spawnSync('git', ['-C', repository, 'cat-file', ...rest], { input, maxBuffer: 1 << 29 }).stdout;
     const all = git('', '--batch-all-objects', '--batch-check=%(objectname)').toString().split('\n').filter(Boolean);
     if (all.length === 0) this.skip(); // the package without its history
-    names = all.slice(0, stressed(Infinity, 3000));
+    names = all.slice(0, stressed(Infinity, 1000));
     plain = git(`${names.join('\n')}\n`, '--batch');
   });
 
@@ -131,7 +131,7 @@ describe('a program that answers by any number of lines', () => {
     it(`keeps them together in a pool whose members are killed: ${command}`, async function () {
       requirePrograms(this, command);
       await using pool = new PortPool(command, args, { ...manyLives, framing: lines(framing), maxInFlight: 3 });
-      const counts = Array.from({ length: stressed(2000, 300) }, (_, n) => n % 7);
+      const counts = Array.from({ length: stressed(2000, 200) }, (_, n) => n % 7);
       const { replies, kills } = await askUnderKills(pool, counts.map(count), 50);
       expect(replies.map(String)).to.deep.equal(counts.map(numbers));
       expect(kills).to.be.above(0);

@@ -110,7 +110,7 @@ describe('Port: a child that dies', () => {
     expect(order).to.deep.equal(['ExitError', 'ExitError', 'a', 'c', 'd']);
   });
 
-  const times = stressed(1000, 60);
+  const times = stressed(1000, 20);
   it(`right after its reply loses nothing: the reply, then the exit, ${times} times, and nothing is left of them`, async () => {
     const run = async (): Promise<void> => {
       await using port = new Port(...sh('read -r line; printf "\\0\\0\\0\\2OK"; exit 3'));

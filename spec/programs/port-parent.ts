@@ -2,11 +2,11 @@
 import { Port } from '../../lib/port/port';
 
 /** Answers 300 ms after it was asked. */
-const slowEcho = ['-e', 'process.stdin.once("data", (data) => setTimeout(() => process.stdout.write(data), 300))'];
+const slowEcho = 'sysread STDIN, my $asked, 99; select undef, undef, undef, 0.3; syswrite STDOUT, $asked; <STDIN>';
 
 /** Keeps this process while the request takes, and no longer. */
 async function idle(): Promise<void> {
-  const port = new Port(process.execPath, slowEcho);
+  const port = new Port('perl', ['-e', slowEcho]);
   let pid: number | undefined;
   port.once('spawn', (child) => (pid = child.pid));
   console.log(`reply: ${String(await port.request('slow'))}, pid: ${pid}`);
