@@ -1,19 +1,19 @@
 /**
- * A worker thread in which a port has lived, and descriptors that the main thread opened before that worker ended:
- * `worker-descriptors.js OPTIONS`. Prints as JSON how many of them are not there afterwards.
+ * A worker thread in which ports have lived, and descriptors that the main thread opened before that worker ended:
+ * `worker-descriptors.js OPTIONS...`, of one port each. Prints as JSON how many of them are not there afterwards.
  */
 import { once } from 'node:events';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
 
-/** More than a port has, so that they take all the numbers it had. */
-const COUNT = 50;
+/** More than a port has, so that they take all the numbers that the ports had. */
+const COUNT_OF_ONE = 50;
 
-async function live(options: PortDuplexOptions): Promise<void> {
-  const port = new PortDuplex('cat', [], options).resume();
-  port.end('a');
-  await once(port, 'close');
+async function live(all: readonly PortDuplexOptions[]): Promise<void> {
+  const ports = all.map((options) => new PortDuplex('cat', [], options).resume());
+  for (const port of ports) port.end('a');
+  await Promise.all(ports.map((port) => once(port, 'close')));
   parentPort!.postMessage('over');
   await once(parentPort!, 'message');
   parentPort!.close();
@@ -29,14 +29,15 @@ function isThere(fd: number): boolean {
 }
 
 async function main(): Promise<void> {
-  const worker = new Worker(__filename, { workerData: JSON.parse(process.argv[2] ?? '{}') as PortDuplexOptions });
+  const all = process.argv.slice(2).map((options) => JSON.parse(options) as PortDuplexOptions);
+  const worker = new Worker(__filename, { workerData: all });
   await once(worker, 'message');
-  const opened = Array.from({ length: COUNT }, () => openSync('/dev/null', 'r'));
+  const opened = Array.from({ length: all.length * COUNT_OF_ONE }, () => openSync('/dev/null', 'r'));
   worker.postMessage('end');
   await once(worker, 'exit');
   const there = opened.filter(isThere);
-  console.log(JSON.stringify(COUNT - there.length));
+  console.log(JSON.stringify(opened.length - there.length));
   for (const fd of there) closeSync(fd);
 }
 
-void (isMainThread ? main() : live(workerData as PortDuplexOptions));
+void (isMainThread ? main() : live(workerData as readonly PortDuplexOptions[]));

@@ -1,39 +1,44 @@
 /**
- * A worker thread with a loader that waits for the rest of its input: `worker-parent.js WAY COMMAND ARGS...`. The main thread
- * prints the number of the loader when that is ready, and then ends the worker or itself in that way; `ends well` is the worker
- * that lets its loader end.
+ * A worker thread with loaders that wait for the rest of their input: `worker-parent.js WAY COMMAND ARGS...`. LOADERS has the
+ * options of each as JSON, and what it gets behind ARGS. The main thread prints the numbers of the loaders as JSON when
+ * all are ready, and then ends the worker or itself in that way; `ends well` is the worker that lets its loaders end.
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
 
-interface Job {
-  readonly way: string;
-  readonly command: string;
-  readonly args: string[];
+export interface Loader {
+  readonly args: readonly string[];
   readonly options: PortDuplexOptions;
 }
 
-async function load({ way, command, args, options }: Job): Promise<void> {
-  const loader = new PortDuplex(command, args, options);
-  const input = loader.fds[3] ?? loader;
-  input.write('half of the rows\n');
-  await once(loader, 'readable');
-  parentPort!.postMessage(loader.pid);
+interface Job {
+  readonly way: string;
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly loaders: readonly Loader[];
+}
+
+async function load({ way, command, args, loaders }: Job): Promise<void> {
+  const started = loaders.map((loader) => new PortDuplex(command, [...args, ...loader.args], loader.options));
+  const inputs = started.map((loader) => loader.fds[3] ?? loader);
+  for (const input of inputs) input.write('half of the rows\n');
+  await Promise.all(started.map((loader) => once(loader, 'readable')));
+  parentPort!.postMessage(started.map(({ pid }) => pid));
   if (way === 'ends well') {
-    loader.resume().end();
-    input.end();
+    for (const loader of started) loader.resume().end();
+    for (const input of inputs) input.end();
   }
-  await loader.exited;
+  await Promise.all(started.map(({ exited }) => exited));
 }
 
 async function main(): Promise<void> {
   const [way = '', command = '', ...args] = process.argv.slice(2);
-  const options = JSON.parse(process.env['OPTIONS'] ?? '{}') as PortDuplexOptions;
-  const job: Job = { way, command, args, options };
+  const loaders = JSON.parse(process.env['LOADERS'] ?? '[]') as Loader[];
+  const job: Job = { way, command, args, loaders };
   const worker = new Worker(__filename, { workerData: job });
-  const [pid] = (await once(worker, 'message')) as [number];
-  process.stdout.write(`${pid}\n`);
+  const [pids] = (await once(worker, 'message')) as [number[]];
+  process.stdout.write(`${JSON.stringify(pids)}\n`);
   if (way === 'terminate') await worker.terminate();
   if (way === 'process.exit') process.exit(7);
   await once(worker, 'exit');
