@@ -3,6 +3,10 @@ import type { Readable } from 'node:stream';
 import { expect } from 'chai';
 import { isAlive, survivors } from '../support/processes';
 import { startProgram, type Ended, type Options } from '../support/programs';
+import { stressed } from '../support/stress';
+
+/** Of each parent; those of two copies of the package are half of each. */
+const CHILDREN = stressed(20, 4);
 
 interface Parent {
   readonly pids: readonly number[];
@@ -12,7 +16,7 @@ interface Parent {
 
 /** A parent whose children are up. */
 async function parent(way: string, options?: Options): Promise<Parent> {
-  const { process: child, ended } = startProgram('parent', [way], options);
+  const { process: child, ended } = startProgram('parent', [way, String(CHILDREN)], options);
   let said = '';
   while (!said.includes('\n')) said += String(await once(child.stdout as Readable, 'data'));
   const pids = JSON.parse(said) as number[];
@@ -32,39 +36,40 @@ async function leave(way: string, signal?: NodeJS.Signals, options?: Options): P
 describe('a parent that leaves ends all its children within a second', () => {
   type Leaving = [title: string, args: Parameters<typeof leave>, end: Partial<Ended>];
   const noWord = { stderr: '' };
+  const dies = (signal: NodeJS.Signals): Partial<Ended> => ({ code: null, signal, ...noWord });
+  /** What others of the table do too: by the same signal, with children that are harder to end, or with more beside them. */
+  const more: Leaving[] = [
+    ['by SIGINT, and dies of it itself', ['wait', 'SIGINT'], dies('SIGINT')],
+    ['by SIGTERM, and dies of it itself', ['wait', 'SIGTERM'], dies('SIGTERM')],
+    ['by SIGTERM beside execa that came last', ['execa last', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
+  ];
   const leavings: Leaving[] = [
     ['by its own end, its ports unref’ed', ['end with unref'], { code: 0, ...noWord }],
     ['by process.exit()', ['process.exit'], { code: 7, ...noWord }],
     ['by an uncaught exception', ['throw'], { code: 1 }],
     ['by an unhandled rejection', ['reject'], { code: 1 }],
-    ['by SIGINT, and dies of it itself', ['wait', 'SIGINT'], { code: null, signal: 'SIGINT', ...noWord }],
-    ['by SIGTERM, and dies of it itself', ['wait', 'SIGTERM'], { code: null, signal: 'SIGTERM', ...noWord }],
-    ['by SIGHUP, and dies of it itself', ['wait', 'SIGHUP'], { code: null, signal: 'SIGHUP', ...noWord }],
+    ['by SIGHUP, and dies of it itself', ['wait', 'SIGHUP'], dies('SIGHUP')],
     ['by SIGKILL, those that read their input', ['wait with readers', 'SIGKILL'], { signal: 'SIGKILL' }],
-    ['though they ignore SIGTERM', ['wait with deaf children', 'SIGTERM'], { signal: 'SIGTERM' }],
-    ['and their descendants, with killTree', ['wait with grandchildren', 'SIGINT'], { signal: 'SIGINT' }],
+    ['though they ignore SIGTERM', ['wait with deaf children', 'SIGTERM'], dies('SIGTERM')],
+    ['and their descendants, with killTree', ['wait with grandchildren', 'SIGINT'], dies('SIGINT')],
     ['by SIGTERM beside execa that came first', ['execa first', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
-    ['by SIGTERM beside execa that came last', ['execa last', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
     [
       'by SIGTERM beside both generations of signal-exit',
       ['execa and an old signal-exit', 'SIGTERM'],
       { code: null, signal: 'SIGTERM' },
     ],
-    [
-      'by SIGTERM with two copies of the package in it',
-      ['two copies', 'SIGTERM'],
-      { code: null, signal: 'SIGTERM', ...noWord },
-    ],
+    ['by SIGTERM with two copies of the package in it', ['two copies', 'SIGTERM'], dies('SIGTERM')],
     [
       'by SIGTERM that a handler of its own has sent again',
       ['wait with a handler that goes on to leave', 'SIGTERM'],
-      { code: null, signal: 'SIGTERM', ...noWord },
+      dies('SIGTERM'),
     ],
     [
       'politely, also when it has no descriptor left',
       ['no descriptor left', undefined, { prelude: 'ulimit -n 60' }],
       { code: 0, stderr: 'bye\n' },
     ],
+    ...stressed(more, []),
   ];
 
   // all at the same time, each waits for its own

@@ -1,6 +1,6 @@
 /**
- * A parent of 20 children: `parent.js WAY`. Prints the numbers of all its children as JSON on one line when they are up,
- * and then leaves in that way, or waits for a signal.
+ * A parent of so many children: `parent.js WAY COUNT`. Prints the numbers of all its children as JSON on one line when they
+ * are up, and then leaves in that way, or waits for a signal.
  */
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
@@ -10,7 +10,7 @@ type Command = [command: string, args?: readonly string[], options?: PortDuplexO
 
 /** Ends only by a signal, and says that it is there. */
 const sleeper: Command = ['sh', ['-c', 'echo; exec sleep 60']];
-const way = process.argv[2] ?? '';
+const [way = '', count = ''] = process.argv.slice(2);
 
 function start([command, args, options]: Command, Port = PortDuplex): PortDuplex {
   // that it is ended from outside is what this is about
@@ -23,8 +23,8 @@ async function numbers(ports: readonly PortDuplex[]): Promise<number[]> {
   return [...ports.map((port) => port.pid!), ...printed.map(Number).filter(Boolean)];
 }
 
-async function startAll(command: Command, count = 20): Promise<{ ports: PortDuplex[]; pids: number[] }> {
-  const ports = Array.from({ length: count }, () => start(command));
+async function startAll(command: Command, most = Infinity): Promise<{ ports: PortDuplex[]; pids: number[] }> {
+  const ports = Array.from({ length: Math.min(Number(count), most) }, () => start(command));
   return { ports, pids: await numbers(ports) };
 }
 
@@ -117,7 +117,9 @@ const ways: Record<string, () => Promise<{ pids: number[]; leave?: () => unknown
   },
   async 'two copies'() {
     const Second = secondPortDuplex();
-    const ports = Array.from({ length: 20 }, (_, index) => start(sleeper, index % 2 === 0 ? PortDuplex : Second));
+    const ports = Array.from({ length: Number(count) }, (_, index) =>
+      start(sleeper, index % 2 === 0 ? PortDuplex : Second),
+    );
     return { pids: await numbers(ports) };
   },
   async 'no descriptor left'() {
