@@ -52,16 +52,29 @@ describe('what the specs need from the machine', () => {
       'in a suite (skipped: no a-program-nobody-has here)',
       'in a suite of that suite (skipped: no a-program-nobody-has here)',
     ]);
-    expect(titles(developer.passes)).to.deep.equal(['sizes 10', 'runs, with a program that is there']);
-    expect(developer.failures).to.deep.equal([]);
+    expect(titles(developer.passes)).to.include.members(['sizes 10', 'runs, with a program that is there']);
+    expect(titles(developer.failures)).to.deep.equal(['one that fails']);
   });
 
   it('with CI=true it fails, and says which program', () => {
     expect(ci.pending).to.deep.equal([]);
-    expect(titles(ci.passes)).to.deep.equal(['sizes 1000', 'runs, with a program that is there']);
-    expect(ci.failures.map(({ err }) => err.message)).to.deep.equal(
-      Array<string>(2).fill('expected a-program-nobody-has to be there, since CI=true'),
-    );
+    expect(titles(ci.passes)).to.include.members(['sizes 1000', 'runs, with a program that is there']);
+    expect(ci.failures.map(({ err }) => err.message)).to.deep.equal([
+      ...Array<string>(2).fill('expected a-program-nobody-has to be there, since CI=true'),
+      'its own failure',
+    ]);
+  });
+
+  it('specs that wait run side by side, and with STRESS=1 one after another; each tells how it ended', () => {
+    const own = ['one that waits', 'another that waits', 'ran once each'];
+    const all = 'the specs that wait, side by side, leave nothing behind';
+    expect(titles(developer.passes).slice(2)).to.deep.equal([all, ...own]);
+    expect(titles(ci.passes).slice(2)).to.deep.equal(own);
+    for (const { failures } of [developer, ci]) {
+      expect(failures.at(-1))
+        .to.deep.include({ title: 'one that fails' })
+        .and.have.nested.property('err.message', 'its own failure');
+    }
   });
 });
 

@@ -3,7 +3,10 @@ import { once, type EventEmitter } from 'node:events';
 import { expect } from 'chai';
 import { Port } from '../../../lib';
 import { ask, obeys, program } from '../../support/ports';
+import { sideBySide } from '../../support/side-by-side';
 import { rejection } from '../../support/streams';
+
+const it = sideBySide();
 
 /** Takes its time to start, and then obeys. */
 const lateStarter = ['sh', ['-c', 'sleep 0.4; exec perl "$0"', program('obeys.pl')]] as const;

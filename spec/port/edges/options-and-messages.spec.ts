@@ -2,7 +2,10 @@
 import { expect } from 'chai';
 import { Port, PortPool, type Message, type PortOptions, type TimeoutError, type TransformOptions } from '../../../lib';
 import { ask, obeyAll, obeys, program } from '../../support/ports';
+import { sideBySide } from '../../support/side-by-side';
 import { rejection, sh } from '../../support/streams';
+
+const it = sideBySide();
 
 /** Options of a class: all of them are getters of its prototype. */
 class Settings {

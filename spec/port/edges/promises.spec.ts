@@ -8,8 +8,11 @@ import { expect } from 'chai';
 import { Port, PortPool } from '../../../lib';
 import { Children } from '../../support/port-edges';
 import { ask, obeys, program } from '../../support/ports';
+import { sideBySide } from '../../support/side-by-side';
 import { rejection, sh } from '../../support/streams';
 import { stressed } from '../../support/stress';
+
+const it = sideBySide();
 
 describe('a child that leaves, in a lane', () => {
   it('is the only one: an idle child stays until the one before it is gone', async () => {
@@ -121,8 +124,9 @@ describe('statistics()', () => {
     expect(port.statistics().busyMs).to.equal(before);
   });
 
-  it('of many requests, of which some are timed, gives the mean and the percentiles of all', async () => {
-    const COUNT = stressed(60_000, 20_000);
+  // alone: it measures
+  specify('of many requests, of which some are timed, gives the mean and the percentiles of all', async () => {
+    const COUNT = stressed(60_000, 10_000);
     await using port = new Port('cat', { maxInFlight: 16 });
     await port.request('warm');
     // all are asked at once and answered one after another: how long one waits grows with its number

@@ -8,7 +8,10 @@ import { expect } from 'chai';
 import { Port, PortPool, type PortOptions } from '../../../lib';
 import { Children, tallyOf } from '../../support/port-edges';
 import { ask, obeyAll, obeys } from '../../support/ports';
+import { sideBySide } from '../../support/side-by-side';
 import { rejection, sh } from '../../support/streams';
+
+const it = sideBySide();
 
 const CLOSED = 'ERR_REXPORT_CLOSED';
 const BROKEN = 'ERR_REXPORT_BROKEN';

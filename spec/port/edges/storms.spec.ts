@@ -6,8 +6,11 @@ import { Port, type TimeoutError } from '../../../lib';
 import { Children, tallyOf, type AnyPort } from '../../support/port-edges';
 import { ask, obeyAll, obeys, program } from '../../support/ports';
 import { until } from '../../support/processes';
+import { sideBySide } from '../../support/side-by-side';
 import { rejection } from '../../support/streams';
 import { stressed } from '../../support/stress';
+
+const it = sideBySide();
 
 const REQUESTS = 60;
 
@@ -51,7 +54,8 @@ describe('a child that hangs, with requests behind it that have the same deadlin
     expect(children.started).to.equal(1);
   });
 
-  it('the same when this process was busy at the deadline, and all are due at once', async () => {
+  // alone: it would stop the others
+  specify('the same when this process was busy at the deadline, and all are due at once', async () => {
     await using port = obeys();
     await warmUp(port);
     const children = new Children(port);
@@ -139,14 +143,14 @@ describe('a limit of the run, `runTimeoutMs`', () => {
   }
 
   it('ends the child and rejects with its own name, counted from when the child was given the request', async () => {
-    await using port = obeys({ runTimeoutMs: 250 });
+    await using port = obeys({ runTimeoutMs: 1000 });
     await warmUp(port);
     const children = new Children(port);
     const first = ask(port, 'slowly 150 a');
     const second = rejection(port.request('never'));
     const third = ask(port, 'echo c');
     expect(await first).to.equal('a');
-    expect(await second).to.include({ code: 'ERR_REXPORT_TIMEOUT', limit: 'runTimeoutMs', timeoutMs: 250 });
+    expect(await second).to.include({ code: 'ERR_REXPORT_TIMEOUT', limit: 'runTimeoutMs', timeoutMs: 1000 });
     expect(await third).to.equal('c');
     expect(children.started).to.equal(1);
   });
@@ -173,9 +177,9 @@ describe('a limit of the run, `runTimeoutMs`', () => {
   });
 
   it('is not reached by a request that only waits for long', async () => {
-    await using port = obeys({ runTimeoutMs: 400 });
+    await using port = obeys({ runTimeoutMs: 800 });
     await warmUp(port);
-    const replies = Array.from({ length: 6 }, (_, n) => ask(port, `slowly 150 ${n}`));
+    const replies = Array.from({ length: 6 }, (_, n) => ask(port, `slowly 160 ${n}`));
     expect(await Promise.all(replies)).to.deep.equal(['0', '1', '2', '3', '4', '5']);
     expect(port.restarts).to.equal(0);
   });
@@ -185,7 +189,7 @@ describe('a limit of the run, `runTimeoutMs`', () => {
     await warmUp(port);
     const ends: unknown[] = [];
     const stage = port.transform({
-      runTimeoutMs: 100,
+      runTimeoutMs: 400,
       onError: (error) => {
         ends.push((error as TimeoutError).limit);
         return undefined;
@@ -202,28 +206,30 @@ describe('a limit of the run, `runTimeoutMs`', () => {
 describe('a child that ignores SIGTERM', () => {
   const deaf = ['-e', '$SIG{TERM} = "IGNORE"; do shift', program('obeys.pl')];
   const MOST_A_LANE = 1 + 4;
+  /** All of them come within the life of one child: so many would be alive at once, were there no bound. */
+  const ROUNDS = stressed(60, 10);
+  const timeoutMs = stressed(40, 10);
+  const options = { forceKillAfterMs: 400 };
 
-  it('and sixty time-outs of 40 ms, one after another: never more than five children are alive', async function () {
-    this.timeout(60_000);
-    await using port = new Port('perl', deaf, { forceKillAfterMs: 400 });
+  it(`and ${ROUNDS} time-outs of ${timeoutMs} ms, one after another: never more than five children are alive`, async () => {
+    await using port = new Port('perl', deaf, options);
     const children = new Children(port);
-    for (let round = 0; round < stressed(60, 20); round += 1) {
+    for (let round = 0; round < ROUNDS; round += 1) {
       // only a child that has answered is ended for a deadline
       await ask(port, 'echo warm');
-      const error = await rejection(port.request('never', { timeoutMs: 40 }));
+      const error = await rejection(port.request('never', { timeoutMs }));
       expect(error).to.include({ code: 'ERR_REXPORT_TIMEOUT', phase: 'header' });
     }
     expect(children.most).to.be.within(2, MOST_A_LANE);
     expect(await ask(port, 'echo on')).to.equal('on');
   });
 
-  it('is bounded by aborts in the same way', async function () {
-    this.timeout(60_000);
-    await using port = new Port('perl', deaf, { forceKillAfterMs: 400 });
+  it('is bounded by aborts in the same way', async () => {
+    await using port = new Port('perl', deaf, options);
     await ask(port, 'echo warm');
     const children = new Children(port);
-    for (let round = 0; round < stressed(60, 20); round += 1) {
-      await rejection(port.request('never', { signal: AbortSignal.timeout(40) }));
+    for (let round = 0; round < ROUNDS; round += 1) {
+      await rejection(port.request('never', { signal: AbortSignal.timeout(timeoutMs) }));
     }
     expect(children.most).to.be.within(2, MOST_A_LANE);
     expect(await ask(port, 'echo on')).to.equal('on');
