@@ -2,15 +2,15 @@
  * Ports whose user calls anything at any moment, and throws: `reentrancy.js SEED RUNS`. In every event and every callback of
  * a port, a random choice of its public methods, or a throw. Prints as JSON what was wrong, by seed, and what was done.
  */
-import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
 import { randomOf } from '../support/random';
 
-const AT_A_TIME = 6;
+const AT_A_TIME = 20;
 const CLOSE_WITHIN_MS = 15_000;
+const EXITED_WITHIN_MS = 5000;
 
 const programs: [string, string[]][] = [
   ['cat', []],
@@ -45,6 +45,15 @@ function isAlive(pid: number): boolean {
   return !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ');
 }
 
+/** Whether the promise settles within the time, of which nothing is left when it does. */
+async function isWithin(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  const isSettled = await Promise.race([promise.then(() => true), over]);
+  clearTimeout(timer);
+  return isSettled;
+}
+
 class Run {
   readonly #seed: number;
   readonly #random: () => number;
@@ -74,13 +83,11 @@ class Run {
     }
     this.#controller.signal.addEventListener('abort', () => this.#react('abort'));
     for (let count = 0; count < 3; count += 1) this.#act();
-    await this.#closing(delay(this.#one([1, 5, 20, 60])));
+    await this.#closesWithin(this.#one([1, 5, 20, 60]));
     this.#do('destroy');
     port.destroy();
-    const isClosed = await this.#closing(delay(CLOSE_WITHIN_MS, undefined, { ref: true }));
-    if (!isClosed) this.#faults.push('it has not closed');
-    const hasSettled = await Promise.race([port.exited.then(() => true), delay(5000, false)]);
-    if (!hasSettled) this.#faults.push('exited has not settled');
+    if (!(await this.#closesWithin(CLOSE_WITHIN_MS))) this.#faults.push('it has not closed');
+    if (!(await isWithin(EXITED_WITHIN_MS, port.exited))) this.#faults.push('exited has not settled');
     await new Promise((resolve) => setImmediate(resolve));
     await delay(2);
     this.#calls.forEach((calls, index) => {
@@ -93,17 +100,10 @@ class Run {
     return this.#faults.map((fault) => `seed ${this.#seed}: ${fault}`);
   }
 
-  /** @returns whether the port has closed first */
-  async #closing(other: Promise<unknown>): Promise<boolean> {
+  async #closesWithin(ms: number): Promise<boolean> {
     if (this.#port.closed) return true;
-    const cancel = new AbortController();
-    const closed = once(this.#port, 'close', { signal: cancel.signal }).then(
-      () => true,
-      () => this.#port.closed,
-    );
-    const isClosed = await Promise.race([closed, other.then(() => this.#port.closed)]);
-    cancel.abort();
-    return isClosed;
+    // before the listeners that throw, since those behind one are not called
+    return isWithin(ms, new Promise((resolve) => this.#port.prependOnceListener('close', resolve)));
   }
 
   #options(): PortDuplexOptions {
