@@ -78,10 +78,10 @@ describe('PortDuplex: an AbortSignal and timeoutMs', () => {
   });
 
   it('does not count the time that a slow reader takes after the exit for timeoutMs', async () => {
-    const port = new PortDuplex('head', ['-c', '1000', '/dev/zero'], { stdin: 'ignore', timeoutMs: 2000 });
+    const port = new PortDuplex('head', ['-c', '1000', '/dev/zero'], { stdin: 'ignore', timeoutMs: 1000 });
     await once(port, 'exit');
     // the time that the timer would take, if it still ran
-    await delay(2050);
+    await delay(1050);
     let bytes = 0;
     for await (const chunk of port) bytes += (chunk as Buffer).length;
     expect(bytes).to.equal(1000);

@@ -73,7 +73,7 @@ describe('PortDuplex: the output side', () => {
   }
 
   it('gives every byte to a reader that comes 400 ms after the exit', async () => {
-    for (const total of [1000, 60_000, 1_000_000]) {
+    const run = async (total: number): Promise<void> => {
       const port = new PortDuplex('head', ['-c', String(total), '/dev/zero']);
       port.end();
       // A megabyte keeps the child from exiting: the kernel does not take it all.
@@ -81,7 +81,8 @@ describe('PortDuplex: the output side', () => {
       await turn(400);
       expect(await buffer(port)).to.have.lengthOf(total);
       await closed(port);
-    }
+    };
+    await Promise.all([1000, 60_000, 1_000_000].map(run));
   });
 
   it('ends when stdout is complete and the status is known, however slow the reader', async () => {

@@ -235,7 +235,7 @@ describe('PortDuplex with `pipes: true`: this process is killed', () => {
   it('by SIGKILL in the midst of many starts, and no child and no helper is left', async function () {
     this.timeout(120_000);
     let seen = 0;
-    for (let round = 0; round < stressed(50, 5); round += 1) {
+    for (let round = 0; round < stressed(50, 3); round += 1) {
       const { process: child, ended } = startProgram('piped', ['churn']);
       await once(child.stdout!, 'data');
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));

@@ -255,7 +255,7 @@ describe('PortDuplex: redirect', () => {
 
     it('a failure of the program that writes to a reader that has left is nobody’s business, in whatever way it fails', async () => {
       // with the shell's `exec` the reader closes its input long before it ends
-      for (const leaving of ['exec 0<&-; sleep 0.3; echo done', 'head -n 1 >/dev/null; echo done']) {
+      for (const leaving of ['exec 0<&-; sleep 0.1; echo done', 'head -n 1 >/dev/null; echo done']) {
         for (const failing of ['yes', 'yes; exit 7', 'while :; do echo y; sleep 0.001; done; exit 9']) {
           const first = redirected(...sh(failing), { stdin: 'ignore', stderr: 'ignore' });
           const reader = redirected(...sh(leaving));

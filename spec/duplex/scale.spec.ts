@@ -26,7 +26,7 @@ describe('PortDuplex: leaks over time', function () {
 
   // All of them run at the same time, each in a process of its own.
   const scale = (...args: string[]): Promise<Answer> => askProgram<Answer>('scale', args);
-  const lifeTimes = stressed(1000, 150);
+  const lifeTimes = stressed(1000, 60);
   const third = Math.floor(lifeTimes / 3);
 
   let answers: Record<'finish' | 'destroy' | 'statuses' | 'abort' | 'redirect' | 'pipes', Promise<Answer>>;

@@ -92,7 +92,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
         const sent = allowed(all);
         expect(parse(make(), randomly(bytesOf(make(), sent), parts))).to.deep.equal({ got: sent });
       });
-      fc.assert(property, { numRuns: stressed(5000, 300), ...seed });
+      fc.assert(property, { numRuns: stressed(5000, 150), ...seed });
     });
 
     it('byte by byte too, and any cut of bytes that end too early or are too long gives the same error', () => {
@@ -103,7 +103,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
         expect(parse(make(9), cutEvery(bytes, 1))).to.deep.equal(once);
         expect(parse(make(9), randomly(bytes, parts))).to.deep.equal(once);
       });
-      fc.assert(property, { numRuns: stressed(5000, 300), ...seed });
+      fc.assert(property, { numRuns: stressed(5000, 150), ...seed });
     });
 
     it('through the streams, with any marks, messages are what they were', async () => {

@@ -130,11 +130,12 @@ describe('lines()', () => {
   it('puts a line together in linear time from a hundred thousand chunks', () => {
     const parser = lines().parser();
     const piece = Buffer.from('0123456789');
+    let early = 0;
     for (let i = 0; i < 100_000; i++) {
       parser.write(piece);
-      expect(parser.next()).to.equal(undefined);
-      expect(parser.isInsideMessage).to.equal(true);
+      if (parser.next() !== undefined || !parser.isInsideMessage) early += 1;
     }
+    expect(early).to.equal(0);
     parser.write(Buffer.from('\n'));
     expect(parser.next()?.length).to.equal(1_000_000);
     expect(parser.isInsideMessage).to.equal(false);
