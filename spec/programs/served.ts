@@ -2,6 +2,7 @@
  * `served.js [concurrency] [packet] [exitGraceMs]`: a servePort child. Each message says what is done with it.
  *   echo TEXT       answers TEXT
  *   later MS TEXT   answers TEXT, MS milliseconds later
+ *   idly MS TEXT    the same, by a timer that does not keep this process
  *   bytes N         answers N bytes
  *   print TEXT      prints TEXT to stdout in every way there is, then answers TEXT
  *   flood N         pipes N MiB to stdout, then answers
@@ -46,6 +47,9 @@ async function answer(message: Buffer): Promise<string | Buffer> {
   switch (verb) {
     case 'later':
       await delay(Number(words[0]));
+      return words.slice(1).join(' ');
+    case 'idly':
+      await delay(Number(words[0]), undefined, { ref: false });
       return words.slice(1).join(' ');
     case 'bytes':
       // What is garbage must not be taken for what waits.
