@@ -72,7 +72,8 @@ export function openChannel(): { readonly input: Readable; readonly outlet: Outl
 function isStream(fd: number): boolean {
   let cause: unknown;
   try {
-    const stats = fstatSync(fd);
+    // not as numbers: the last of those misleads Node's search for modules behind links, where it was a pipe
+    const stats = fstatSync(fd, { bigint: true });
     if (stats.isFIFO() || stats.isSocket()) return true;
     // One that the host has left closed is used by Node itself, for what is none of these.
     if (stats.isFile() || stats.isCharacterDevice()) return false;

@@ -172,7 +172,8 @@ export class PipeSource {
 
 /** @throws where it is no pipe, or not the helper's: some shells keep a here-document in a file */
 function emptyOut(fd: number): void {
-  if (!fstatSync(fd).isFIFO()) throw new Error('a here-document of this shell is no pipe');
+  // not as numbers: the last of those misleads Node's search for modules behind links, where it was a pipe
+  if (!fstatSync(fd, { bigint: true }).isFIFO()) throw new Error('a here-document of this shell is no pipe');
   const bytes = Buffer.alloc(HELPER_LINE.length + 1);
   const text = bytes.toString('latin1', 0, readSync(fd, bytes));
   if (text !== HELPER_LINE) throw new Error(`expected the helper's line in its pipe, got ${JSON.stringify(text)}`);

@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { ExitError, FrameParser, Port, type PortOptions } from '../../lib';
 import { frames, messagesOf, parse, texts } from '../support/frames';
+import { linkedModule } from '../support/linked-module';
 import { ask } from '../support/ports';
 import { survivors } from '../support/processes';
 import { programPath, startProgram } from '../support/programs';
@@ -53,6 +54,19 @@ describe('a servePort child', () => {
       }
     });
   }
+
+  it('finds modules behind links as it did before, also on descriptors 3 and 4', async () => {
+    using module = linkedModule();
+    const program = `
+      require.resolve(${JSON.stringify(module.real)});
+      require(${JSON.stringify(path.resolve(programPath('served'), '../../../lib/child/serve-port.js'))})
+        .servePort(String, { channel: 'fd3' });
+      console.log(require.resolve(${JSON.stringify(module.linked)}));`;
+    const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit', 'pipe', 'pipe'] });
+    child.stdio[3]!.destroy();
+    child.stdio[4]!.destroy();
+    expect(await text(child.stdout!)).to.equal(`${module.real}\n`);
+  });
 
   it('does the same where stdout is a file', async () => {
     const folder = mkdtempSync(path.join(tmpdir(), 'rexport-served-'));

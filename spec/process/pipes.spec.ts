@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { PipeSource, closePipes, type ChildEnd, type Pipe } from '../../lib/process/pipes';
+import { linkedModule } from '../support/linked-module';
 import { childrenFromNow, survivors, until } from '../support/processes';
 import { askProgram } from '../support/programs';
 
@@ -35,6 +36,14 @@ describe('PipeSource', function () {
 
   let children: () => number[];
   beforeEach(() => (children = childrenFromNow()));
+
+  it('leaves Node to find the modules behind links as it did before', async () => {
+    using module = linkedModule();
+    // from now on Node knows the folders above, and asks the file system only about the link
+    require.resolve(module.real);
+    closePipes(await pipes(new PipeSource(), ['reads']));
+    expect(require.resolve(module.linked)).to.equal(module.real);
+  });
 
   it('gives anonymous pipes, each with two ends: ours does not block, the one of the child does', async () => {
     const taken = await pipes(new PipeSource(), ['reads', 'writes', 'writes']);
