@@ -12,6 +12,8 @@ let isThere = false;
 /** Where the compiled program lies, with all of lib and check that it may load, and examples/children. */
 export function programPath(name: string): string {
   if (!isThere) {
+    // what programs have in common with specs
+    moduleOf(path.join(repository, 'spec', 'support', 'random.ts'));
     for (const room of rooms) {
       for (const file of readdirSync(path.join(repository, room), { recursive: true, encoding: 'utf8' })) {
         if (file.endsWith('.ts')) moduleOf(path.join(repository, room, file));
