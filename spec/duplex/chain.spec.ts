@@ -7,7 +7,7 @@ import { closed, CountingSink, rejection, sh, zeros } from '../support/streams';
 import { stressed } from '../support/stress';
 
 describe('PortDuplex: ports in a row', () => {
-  const times = stressed(50, 10);
+  const times = stressed(50, 4);
   for (const names of [['yes'], ['yes', 'cat']]) {
     it(`resolves ${names.join(' | ')} | head -n 1 within a second, with no child left, ${times} times`, async () => {
       for (let round = 0; round < times; round += 1) {

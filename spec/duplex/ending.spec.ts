@@ -58,7 +58,7 @@ const causes: Record<string, (port: PortDuplex) => Promise<unknown>> = {
 };
 
 describe('PortDuplex: the ending', () => {
-  const times = stressed(50, 10);
+  const times = stressed(50, 4);
   for (const [cause, end] of Object.entries(causes)) {
     it(`has no child left when it emits close after ${cause}, ${times} times`, async () => {
       const run = async (): Promise<void> => {
@@ -170,7 +170,7 @@ describe('PortDuplex: the ending', () => {
     await Promise.all([called, closed(port)]);
   });
 
-  const deaf = stressed(200, 20);
+  const deaf = stressed(200, 10);
   it(`closes ${deaf} deaf children that were written to`, async () => {
     const run = async (): Promise<void> => {
       const port = new PortDuplex('sleep', ['30']);

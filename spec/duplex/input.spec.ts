@@ -8,7 +8,7 @@ import { closed, CountingSink, idleSource, rejection, sh, zeros } from '../suppo
 import { repeat, stressed } from '../support/stress';
 
 const MEGABYTE = 1_000_000;
-const TIMES = stressed(200, 20);
+const TIMES = stressed(200, 8);
 
 describe('PortDuplex: the input side', () => {
   it(`succeeds whatever a child that exits with 0 left unread, ${TIMES} times`, async () => {

@@ -11,7 +11,7 @@ import { survivors } from '../support/processes';
 import { closed, CountingSink, sh } from '../support/streams';
 import { stressed } from '../support/stress';
 
-const RUNS = stressed(200, 12);
+const RUNS = stressed(200, 6);
 const SIZES = stressed([300_000, 50_000_000], [300_000]);
 
 type Outcome = string;
@@ -117,7 +117,7 @@ describe('PortDuplex: a source that does not end is told to stop when its reader
     ],
     'a program that prints now and then': () => [new PortDuplex(...sh('while echo y; do sleep 0.01; done; exit 9'))],
   };
-  const times = stressed(50, 8);
+  const times = stressed(50, 4);
   for (const [title, start] of Object.entries(endless)) {
     it(`${title}, ${times} times`, async () => {
       const counts = await tally(times, async () => {

@@ -32,7 +32,7 @@ describe('decode(encode(x)) is x', () => {
         expect(parse(chunks, { ...of, copy })).to.deep.equal(messages.map((bytes) => Buffer.from(bytes)));
       },
     );
-    fc.assert(property, { numRuns: stressed(2000, 500), ...repeatable });
+    fc.assert(property, { numRuns: stressed(2000, 200), ...repeatable });
   });
 
   it('through the streams, with random marks', async () => {
