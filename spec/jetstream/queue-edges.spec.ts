@@ -1,13 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { EventEmitter, once } from 'node:events';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { expect } from 'chai';
 import { PortQueue, serveQueue, type ServedPool } from '../../lib/jetstream';
 import { answers, NatsServer, numbered, Opened, through } from '../support/nats';
 import { rejection } from '../support/streams';
-import { requirePrograms } from '../support/stress';
+import { requirePrograms, stressed } from '../support/stress';
 
-/** The client gives a question to the server's API up after 5 s. */
-const LONGER_THAN_A_QUESTION_MS = 5500;
+/** After which the client gives a question to the server's API up; 5 s is what the queue asks it for. */
+const QUESTION_MS = stressed(5000, 300);
 
 const echo: ServedPool = { request: async (row) => `=${String(row)}` };
 
@@ -29,6 +29,18 @@ describe('a queue over a connection that is not as it should be', () => {
     const connection = await server.connect(options);
     opened.add(() => connection.close());
     return connection;
+  }
+
+  /** A connection whose client gives questions up sooner, and the next that it gives up. */
+  function hasty(connection: NatsConnection): { hurried: NatsConnection; givesUp: () => Promise<unknown> } {
+    const hurried = Object.create(connection) as NatsConnection;
+    const questions = new EventEmitter();
+    hurried.request = (subject, payload, options) => {
+      const answer = connection.request(subject, payload, { ...options, timeout: QUESTION_MS });
+      answer.catch(() => questions.emit('given up'));
+      return answer;
+    };
+    return { hurried, givesUp: () => once(questions, 'given up') };
   }
 
   function queueOn(connection: NatsConnection): PortQueue {
@@ -77,9 +89,11 @@ describe('a queue over a connection that is not as it should be', () => {
       const server = await newServer();
       const [a, b] = [await connected(server), await connected(server)];
       await away(server, a, b);
-      const { drain, served } = serveOn(a);
-      const out = through(queueOn(b), numbered(20), { job: 'one' });
-      await delay(LONGER_THAN_A_QUESTION_MS);
+      const [worker, producer] = [hasty(a), hasty(b)];
+      const givenUp = Promise.all([worker.givesUp(), producer.givesUp()]);
+      const { drain, served } = serveOn(worker.hurried);
+      const out = through(queueOn(producer.hurried), numbered(20), { job: 'one' });
+      await givenUp;
       await server.start();
       expect(await out).to.deep.equal(answers(numbered(20)));
       drain.abort();
@@ -90,14 +104,15 @@ describe('a queue over a connection that is not as it should be', () => {
       const server = await newServer();
       const connection = await connected(server);
       serveOn(await connected(server));
-      const purging = Object.create(connection) as NatsConnection;
+      const { hurried, givesUp } = hasty(connection);
+      const purging = Object.create(hurried) as NatsConnection;
       let isBack: Promise<void> | undefined;
       purging.request = async (subject, ...rest) => {
         if (isBack === undefined && subject.startsWith('$JS.API.STREAM.PURGE')) {
           await away(server, connection);
-          isBack = delay(LONGER_THAN_A_QUESTION_MS).then(() => server.start());
+          isBack = givesUp().then(() => server.start());
         }
-        return connection.request(subject, ...rest);
+        return hurried.request(subject, ...rest);
       };
       const queue = queueOn(purging);
       expect(await through(queue, ['row'], { job: 'one' })).to.deep.equal(['=row']);
