@@ -194,10 +194,21 @@ export interface HostProcess {
 
 /** A worker as a process: `rexport serve`. */
 export function startHostProcess(server: NatsServer, opened: Opened, name: string, ...args: string[]): HostProcess {
+  return startHostProcessOf([], server, opened, name, ...args);
+}
+
+/** The same in a Node with options. */
+export function startHostProcessOf(
+  nodeOptions: readonly string[],
+  server: NatsServer,
+  opened: Opened,
+  name: string,
+  ...args: string[]
+): HostProcess {
   const bin = path.resolve(programPath('served'), '../../../check/bin.js');
   moduleOf(path.join(__dirname, '..', '..', 'check', 'bin.ts'));
   const own = ['serve', '--queue', name, '--nats', server.url, '--size', '1', ...args];
-  const child = spawn(process.execPath, [bin, ...own, '--', 'perl', perlProgram], {
+  const child = spawn(process.execPath, [...nodeOptions, bin, ...own, '--', 'perl', perlProgram], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
