@@ -3,7 +3,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import * as rexport from '../lib/index';
 import { scripts } from '../package.json';
-import { withTables } from '../scripts/doc-tables';
+import { withGeneratedTables } from './support/doc-tables';
 import {
   anchorsOf,
   blocksOf,
@@ -30,22 +30,26 @@ const commands = all.filter(({ language }) => language === 'sh');
 const npmCommands = commands.filter(({ code }) => /^npm /m.test(code));
 /** Those that only spec/real can run. */
 const compiled = pages.filter(({ file }) => file === 'docs/warm-services.md').flatMap(blocksOf);
+const generated = pages.filter(({ text }) => /<!-- (?:options|verdicts|numbers)/.test(text));
 const runnable = [...programs, ...commands.filter((block) => !npmCommands.includes(block))];
 
 describe('README and docs', () => {
   let project: PagesProject;
   let runs: Map<Block, Run>;
-  let watchedRun: Run | undefined;
+  let watchedRun: Run;
+  let withTables: Record<string, string>;
 
   before('type-check and run every block', async function () {
     this.timeout(600_000);
-    project = new PagesProject([...runnable, ...compiled]);
-    runs = await project.run(runnable);
-    const first = programs.slice(0, 1);
-    watchedRun = (await project.run(first, { NODE_DEBUG: 'rexport' })).get(first[0]!);
+    project = await PagesProject.of([...runnable, ...compiled]);
+    [runs, watchedRun, withTables] = await Promise.all([
+      project.run(runnable),
+      project.start(programs[0]!, { NODE_DEBUG: 'rexport' }).run,
+      withGeneratedTables(generated.map(({ file }) => file)),
+    ]);
   });
 
-  after(() => project.remove());
+  after(() => project?.remove());
 
   for (const block of runnable) {
     const { file, heading, line, language, output = '' } = block;
@@ -74,7 +78,7 @@ describe('README and docs', () => {
 
   it('shows what NODE_DEBUG=rexport prints', () => {
     const shown = all.find(({ language, code }) => language === 'text' && code.startsWith('REXPORT'));
-    expect(lines(watchedRun!.stderr)).to.deep.equal(lines(shown!.code));
+    expect(lines(watchedRun.stderr)).to.deep.equal(lines(shown!.code));
   });
 
   it('the README has the two commands on lines of their own', () => {
@@ -100,10 +104,9 @@ describe('README and docs', () => {
     expect(targets).to.include.members([...pages.slice(1).map(({ file }) => file), GENERATED]);
   });
 
-  for (const { file, text } of pages) {
-    if (!/<!-- (?:options|verdicts|numbers)/.test(text)) continue;
+  for (const { file, text } of generated) {
     it(`${file}: its generated tables are those of the doc comments (else: npm run docs)`, () => {
-      expect(tablesOf({ file, text })).to.deep.equal(tablesOf({ file, text: withTables(text) }));
+      expect(tablesOf({ file, text })).to.deep.equal(tablesOf({ file, text: withTables[file]! }));
     });
   }
 

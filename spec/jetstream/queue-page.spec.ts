@@ -22,9 +22,9 @@ describe('the page about more than one machine', () => {
   before('start the broker', async () => {
     if (hasProgram('rabbitmq-server')) broker = await RabbitServer.start();
   });
-  before('type-check its blocks', function () {
+  before('type-check its blocks', async function () {
     this.timeout(60_000);
-    project = new PagesProject(blocks.filter(({ language }) => ['ts', 'sh'].includes(language)));
+    project = await PagesProject.of(blocks.filter(({ language }) => ['ts', 'sh'].includes(language)));
   });
   afterEach(() => opened.closeAll());
   after(() => project?.remove());

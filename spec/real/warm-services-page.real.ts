@@ -9,9 +9,9 @@ const blocks = blocksOf(page('docs/warm-services.md')).filter(({ language }) => 
 describe('the page about warm services', () => {
   let project: PagesProject;
 
-  before('type-check its blocks', function () {
+  before('type-check its blocks', async function () {
     this.timeout(120_000);
-    project = new PagesProject(blocks);
+    project = await PagesProject.of(blocks);
   });
   after(() => project.remove());
 

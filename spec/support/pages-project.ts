@@ -1,27 +1,19 @@
 /**
  * The blocks of README and docs as a user of the package would have them: modules in a project where `rexport` is
- * installed. One compilation checks the types of all of them, with this repository's settings.
+ * installed.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import ts from 'typescript';
 import manifest from '../../package.json';
+import { compiledBlocks, entries, moduleName } from './block-modules';
+import { runInTurn } from './blocks-in-turn';
 import { programPath } from './programs';
 import { repository, type Block } from './pages';
+import { repeat, stressed } from './stress';
 
 export interface Run {
   readonly exitCode: number | null;
@@ -34,12 +26,10 @@ export interface StartedBlock {
   readonly run: Promise<Run>;
 }
 
-/** What package.json exports, as files of lib without their ending. */
-const entries = Object.fromEntries(
-  Object.entries(manifest.exports).flatMap(([name, target]) =>
-    typeof target === 'string' ? [] : [[name, target.default.replace(/^\.\/dist\/lib\/(.*)\.js$/, '$1')]],
-  ),
-);
+/** Most of them wait for a child most of the time. */
+const AT_A_TIME = 4;
+/** What changes the process that it is in, for those after it too. */
+const NEEDS_OWN_NODE = /\bprocess\.(?:on|once|exit|stdin|stdout)\b|\b(?:diagnostics_channel|servePort)\b/;
 const log = `12:00:01 INFO start
 12:00:02 ERROR disk full
 12:00:03 INFO disk freed
@@ -52,7 +42,7 @@ export class PagesProject {
   readonly faults = new Map<Block, string[]>();
   readonly #folder = mkdtempSync(path.join(tmpdir(), 'rexport-docs-'));
 
-  constructor(blocks: readonly Block[]) {
+  private constructor() {
     const modules = path.join(this.#folder, 'node_modules');
     mkdirSync(path.join(modules, 'rexport'), { recursive: true });
     const exported = Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, `./lib/${file}.js`]));
@@ -66,7 +56,21 @@ export class PagesProject {
       symlinkSync(path.join(repository, 'node_modules', name), path.join(modules, name));
     }
     this.#installCommand(path.join(modules, '.bin'));
-    this.#compile(blocks.filter(({ language }) => language === 'ts'));
+  }
+
+  /** Has the modules of the blocks, and what the checker says of them. */
+  static async of(blocks: readonly Block[]): Promise<PagesProject> {
+    const compiled = await compiledBlocks();
+    const project = new PagesProject();
+    for (const block of blocks.filter(({ language }) => language === 'ts')) {
+      const { faults, module } = compiled[moduleName(block)]!;
+      writeFileSync(project.#moduleOf(block), module);
+      project.faults.set(
+        block,
+        faults.map(({ line, message }) => `${block.file}:${block.line + line - 1}: ${message}`),
+      );
+    }
+    return project;
   }
 
   /** What `npx rexport` runs. */
@@ -78,16 +82,25 @@ export class PagesProject {
     rmSync(this.#folder, { recursive: true });
   }
 
-  /** Runs the blocks, as many at a time as there are processors, each in a folder of its own with an `in.log`. */
-  async run(blocks: readonly Block[], env: NodeJS.ProcessEnv = {}): Promise<Map<Block, Run>> {
+  /**
+   * Runs the blocks, each in a folder of its own with an `in.log`. In small, modules share a few Nodes, where each runs until
+   * nothing of it is left, as in one of its own, and a command that stands in two places is run once.
+   */
+  async run(blocks: readonly Block[]): Promise<Map<Block, Run>> {
+    const isShared = ({ language, code }: Block): boolean => language === 'ts' && !NEEDS_OWN_NODE.test(code);
+    const shared = stressed([], blocks.filter(isShared));
     const runs = new Map<Block, Run>();
-    const waiting = [...blocks];
-    const work = async (): Promise<void> => {
-      for (let block = waiting.shift(); block !== undefined; block = waiting.shift()) {
-        runs.set(block, await this.#runOne(block, env));
-      }
-    };
-    await Promise.all(Array.from({ length: availableParallelism() }, work));
+    const own = blocks.filter((block) => !shared.includes(block));
+    const firsts = stressed(
+      own,
+      own.filter((block, n) => own.findIndex(({ code }) => code === block.code) === n),
+    );
+    const modules = shared.map((block) => ({ module: this.#moduleOf(block), folder: this.newFolder() }));
+    await Promise.all([
+      repeat(firsts.length, AT_A_TIME, async (n) => void runs.set(firsts[n]!, await this.start(firsts[n]!).run)),
+      runInTurn(modules, AT_A_TIME).then((all) => all.forEach((run, n) => runs.set(shared[n]!, run))),
+    ]);
+    for (const block of own) runs.set(block, runs.get(firsts.find(({ code }) => code === block.code)!)!);
     return runs;
   }
 
@@ -100,12 +113,10 @@ export class PagesProject {
     return cwd;
   }
 
-  /** Starts a block, for one that does not end by itself. */
+  /** Starts a block in a process of its own. */
   start(block: Block, env: NodeJS.ProcessEnv = {}, cwd = this.newFolder()): StartedBlock {
     const [command, ...args] =
-      block.language === 'sh'
-        ? ['sh', '-e', '-c', block.code]
-        : [process.execPath, path.join(this.#folder, `${fileName(block)}.mjs`)];
+      block.language === 'sh' ? ['sh', '-e', '-c', block.code] : [process.execPath, this.#moduleOf(block)];
     const child = spawn(command, args, {
       cwd,
       env: { ...process.env, ...env },
@@ -122,8 +133,8 @@ export class PagesProject {
     return { child, run };
   }
 
-  #runOne(block: Block, env: NodeJS.ProcessEnv): Promise<Run> {
-    return this.start(block, env).run;
+  #moduleOf(block: Block): string {
+    return path.join(this.#folder, `${moduleName(block)}.mjs`);
   }
 
   /** `npx rexport` finds it where npm would have put it. */
@@ -134,48 +145,4 @@ export class PagesProject {
     writeFileSync(command, `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`);
     chmodSync(command, 0o755);
   }
-
-  #compile(blocks: readonly Block[]): void {
-    const { options } = ts.parseJsonConfigFileContent(
-      ts.readConfigFile(path.join(repository, 'tsconfig.json'), (file) => readFileSync(file, 'utf8')).config,
-      ts.sys,
-      repository,
-      {
-        noEmit: false,
-        outDir: this.#folder,
-        paths: Object.fromEntries(
-          Object.entries(entries).map(([name, file]) => [
-            path.posix.join('rexport', name),
-            [path.join(repository, 'lib', `${file}.ts`)],
-          ]),
-        ),
-      },
-    );
-    const sources = new Map(blocks.map((block) => [path.join(repository, `${fileName(block)}.mts`), block]));
-    const host = ts.createCompilerHost(options);
-    const original = { ...host };
-    host.fileExists = (file) => sources.has(file) || original.fileExists(file);
-    host.readFile = (file) => sources.get(file)?.code ?? original.readFile(file);
-    host.getSourceFile = (file, language, ...rest) => {
-      const block = sources.get(file);
-      return block ? ts.createSourceFile(file, block.code, language) : original.getSourceFile(file, language, ...rest);
-    };
-    const program = ts.createProgram([...sources.keys()], options, host);
-    for (const [file, block] of sources) {
-      const source = program.getSourceFile(file);
-      program.emit(source, (target, module) => writeFileSync(target, module));
-      const diagnostics = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
-      this.faults.set(
-        block,
-        diagnostics.map(({ messageText, start = 0 }) => {
-          const line = block.line + block.code.slice(0, start).split('\n').length - 1;
-          return `${block.file}:${line}: ${ts.flattenDiagnosticMessageText(messageText, '\n')}`;
-        }),
-      );
-    }
-  }
-}
-
-function fileName({ file, line }: Block): string {
-  return `${path.basename(file, '.md')}-line-${line}`;
 }
