@@ -1,5 +1,5 @@
 /**
- * A parent of so many children: `parent.js WAY COUNT`. Prints the numbers of all its children as JSON on one line when they
+ * A parent of COUNT children: `parent.js WAY COUNT`. Prints the numbers of all its children as JSON on one line when they
  * are up, and then leaves in that way, or waits for a signal.
  */
 import { once } from 'node:events';

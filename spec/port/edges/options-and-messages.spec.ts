@@ -74,8 +74,8 @@ describe('the deadline in the middle of a reply tells what is known of it', () =
     await using port = obeys();
     await ask(port, 'echo warm');
     const printed = Buffer.from('\0\0\x05\nhello wor', 'latin1').toString('hex');
-    const error = (await rejection(port.request(`raw ${printed}`, { timeoutMs: 300 }))) as TimeoutError;
-    expect(error).to.include({ code: 'ERR_REXPORT_TIMEOUT', phase: 'body', timeoutMs: 300, limit: 'timeoutMs' });
+    const error = (await rejection(port.request(`raw ${printed}`, { timeoutMs: 1000 }))) as TimeoutError;
+    expect(error).to.include({ code: 'ERR_REXPORT_TIMEOUT', phase: 'body', timeoutMs: 1000, limit: 'timeoutMs' });
     expect(error.message).to.match(/9 of 1290 bytes have come, beginning ./);
   });
 
@@ -83,17 +83,17 @@ describe('the deadline in the middle of a reply tells what is known of it', () =
     await using port = obeys();
     await ask(port, 'echo warm');
     const printed = Buffer.from(`\0\x0f\0\0${'\n\x1b[31m'.repeat(2000)}`, 'latin1').toString('hex');
-    const error = await rejection(port.request(`raw ${printed}`, { timeoutMs: 300 }));
+    const error = await rejection(port.request(`raw ${printed}`, { timeoutMs: 1000 }));
     expect(error).to.include({ phase: 'body' });
     expect(error.message).to.have.length.below(1000);
     for (const control of ['\n', '\x1b']) expect(error.message).to.not.include(control);
   });
 
   it('with runTimeoutMs too, which it names', async () => {
-    await using port = obeys({ runTimeoutMs: 300 });
+    await using port = obeys({ runTimeoutMs: 1000 });
     await ask(port, 'echo warm');
     const error = await rejection(port.request('raw 0000000a4142'));
-    expect(error).to.include({ phase: 'body', limit: 'runTimeoutMs', timeoutMs: 300 });
+    expect(error).to.include({ phase: 'body', limit: 'runTimeoutMs', timeoutMs: 1000 });
     expect(error.message).to.match(/2 of 10 bytes have come, beginning ./);
   });
 });

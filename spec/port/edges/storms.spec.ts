@@ -206,7 +206,7 @@ describe('a limit of the run, `runTimeoutMs`', () => {
 describe('a child that ignores SIGTERM', () => {
   const deaf = ['-e', '$SIG{TERM} = "IGNORE"; do shift', program('obeys.pl')];
   const MOST_A_LANE = 1 + 4;
-  /** All of them come within the life of one child: so many would be alive at once, were there no bound. */
+  /** All of them come within the life of one child: without a bound, as many would be alive at once. */
   const ROUNDS = stressed(60, 10);
   const timeoutMs = stressed(40, 10);
   const options = { forceKillAfterMs: 400 };
