@@ -3,10 +3,17 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { PortDuplex } from '../../lib';
+import { isAlive } from '../support/processes';
+import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, rejection, sh } from '../support/streams';
 
 /** Starts `sleep` in the background, prints its number first. */
 const HOLDER = 'sleep 30 & echo $!';
+
+/** Holds up the event loop, and leaves the processor to others. */
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
 
 /** It throws where that has ended by itself, half a minute later. */
 function dismiss(output: string): void {
@@ -14,13 +21,15 @@ function dismiss(output: string): void {
 }
 
 describe('PortDuplex: descendants that hold the pipes', () => {
-  it('ends after the exit, long before a daemon that holds stdout', async () => {
+  const itWaits = sideBySide();
+
+  itWaits('ends after the exit, long before a daemon that holds stdout', async () => {
     const port = new PortDuplex(...sh(HOLDER), { stdin: 'ignore' });
     dismiss(await text(port));
     await closed(port);
   });
 
-  it('says a failure after the exit, long before a daemon ends that holds stdout and stderr', async () => {
+  itWaits('says a failure after the exit, long before a daemon ends that holds stdout and stderr', async () => {
     const port = new PortDuplex(...sh(`${HOLDER}; echo bad news >&2; exit 3`));
     const output: string[] = [];
     port.on('data', (chunk: Buffer) => output.push(String(chunk)));
@@ -30,7 +39,7 @@ describe('PortDuplex: descendants that hold the pipes', () => {
     await closed(port);
   });
 
-  it('reads a descendant to the end that goes on printing after the exit', async () => {
+  itWaits('reads a descendant to the end that goes on printing after the exit', async () => {
     const script = '(for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done) & exit 0';
     // longer than a busy machine takes between two lines, shorter than all of them take
     const port = new PortDuplex(...sh(script), { stdin: 'ignore', orphanGraceMs: 1000 });
@@ -38,7 +47,7 @@ describe('PortDuplex: descendants that hold the pipes', () => {
     await closed(port);
   });
 
-  it('reads a descendant to the end that prints on stderr too, whether or not its leader failed', async () => {
+  itWaits('reads a descendant to the end that prints on stderr too, whether or not its leader failed', async () => {
     const script = '(for i in 1 2 3 4 5 6; do echo $i; echo e$i >&2; sleep 0.25; done)';
     const run = async (code: number): Promise<void> => {
       const port = new PortDuplex(...sh(`${script} & exit ${code}`), { stdin: 'ignore', orphanGraceMs: 1000 });
@@ -50,7 +59,7 @@ describe('PortDuplex: descendants that hold the pipes', () => {
     await Promise.all([run(0), run(3)]);
   });
 
-  it('never loses data to the clock when the consumer is slow', async () => {
+  itWaits('never loses data to the clock when the consumer is slow', async () => {
     // All is there when the clock begins to run, so that no busy machine can make a silence: only the consumer is slow.
     const port = new PortDuplex(...sh('sleep 30 & echo $! >&2; head -c 400000 /dev/zero; echo end'), {
       stdin: 'ignore',
@@ -69,11 +78,12 @@ describe('PortDuplex: descendants that hold the pipes', () => {
   });
 
   it('does not take a blocked event loop for silence', async () => {
-    const port = new PortDuplex(...sh('(sleep 0.2; echo late) & exit 0'), { stdin: 'ignore', orphanGraceMs: 300 });
+    const port = new PortDuplex(...sh('(sleep 0.1; echo late) & echo $! >&2'), { stdin: 'ignore', orphanGraceMs: 150 });
     const output = text(port);
-    await once(port, 'exit');
-    const until = performance.now() + 600;
-    while (performance.now() < until);
+    const [[descendant]] = await Promise.all([once(port.stderr!, 'data'), once(port, 'exit')]);
+    // it has printed when it is gone, and the grace is over as well
+    block(160);
+    while (isAlive(Number(String(descendant)))) block(5);
     expect(await output).to.equal('late\n');
   });
 
@@ -86,7 +96,7 @@ describe('PortDuplex: descendants that hold the pipes', () => {
     dismiss(output.join(''));
   });
 
-  it('delivers what came on stderr before the exit to its reader, and then ends it', async () => {
+  itWaits('delivers what came on stderr before the exit to its reader, and then ends it', async () => {
     const port = new PortDuplex(...sh(`${HOLDER}; echo note >&2`), { stdin: 'ignore' });
     const [output, notes] = await Promise.all([text(port), text(port.stderr as NonNullable<typeof port.stderr>)]);
     expect(notes).to.equal('note\n');
@@ -94,7 +104,7 @@ describe('PortDuplex: descendants that hold the pipes', () => {
     await closed(port);
   });
 
-  it('waits for the failure of a stage whose stdout a daemon holds, and names it', async () => {
+  itWaits('waits for the failure of a stage whose stdout a daemon holds, and names it', async () => {
     const port = new PortDuplex(...sh(`${HOLDER} >&2; exec 1>&-; sleep 0.1; exit 4`));
     const notes = text(port.stderr as NonNullable<typeof port.stderr>);
     expect(await rejection(pipeline(port, new CountingSink()))).to.include({ exitCode: 4 });
