@@ -80,10 +80,12 @@ describe('PortDuplex: descendants that hold the pipes', () => {
   it('does not take a blocked event loop for silence', async () => {
     const port = new PortDuplex(...sh('(sleep 0.1; echo late) & echo $! >&2'), { stdin: 'ignore', orphanGraceMs: 150 });
     const output = text(port);
-    const [[descendant]] = await Promise.all([once(port.stderr!, 'data'), once(port, 'exit')]);
+    const descendant = once(port.stderr!, 'data').then(Number);
+    await once(port, 'exit');
+    const pid = await descendant;
     // it has printed when it is gone, and the grace is over as well
     block(160);
-    while (isAlive(Number(String(descendant)))) block(5);
+    while (isAlive(pid)) block(5);
     expect(await output).to.equal('late\n');
   });
 

@@ -7,7 +7,10 @@ import { pipeline } from 'node:stream/promises';
 import { PortDuplex } from '../../lib/index';
 
 const [way, command = '', ...args] = process.argv.slice(2);
-const loader = new PortDuplex(command, args, { redirect: process.env['SPEC_REDIRECT'] === 'true' });
+const loader = new PortDuplex(command, args, {
+  redirect: process.env['SPEC_REDIRECT'] === 'true',
+  pipes: process.env['SPEC_PIPES'] === 'true',
+});
 
 async function* source(): AsyncGenerator<string> {
   yield 'half of the rows\n';

@@ -1,6 +1,7 @@
 /** Spec files once more, with a PortDuplex that has other options unless it says otherwise. */
 import path from 'node:path';
 import * as rexport from '../../lib';
+import { stressed } from './stress';
 
 /** An option that is to change nothing, and the variable by which the programs that specs run learn of it. */
 const variables = { redirect: 'SPEC_REDIRECT', pipes: 'SPEC_PIPES' } as const;
@@ -19,6 +20,13 @@ function portWith(others: rexport.PortDuplexOptions): typeof rexport.PortDuplex 
   };
 }
 
+let isOnceMore = false;
+
+/** For a spec file: its cases, or, where it is described once more in small, those in which the option takes part. */
+export function onceMore<T>(all: T, some: T): T {
+  return isOnceMore ? stressed(all, some) : all;
+}
+
 /** To be called where specs are described. */
 export function describeWith(option: keyof typeof variables, files: readonly string[]): void {
   const index = require.cache[require.resolve('../../lib')]!;
@@ -27,6 +35,7 @@ export function describeWith(option: keyof typeof variables, files: readonly str
   before(() => (process.env[variables[option]] = 'true'));
   after(() => delete process.env[variables[option]]);
   index.exports = { ...rexport, PortDuplex: portWith({ [option]: true }) };
+  isOnceMore = true;
   try {
     for (const file of files) {
       const module = require.resolve(path.join(__dirname, '..', file));
@@ -38,6 +47,7 @@ export function describeWith(option: keyof typeof variables, files: readonly str
       else delete require.cache[module];
     }
   } finally {
+    isOnceMore = false;
     index.exports = original;
   }
 }
