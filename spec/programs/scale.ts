@@ -1,6 +1,6 @@
 /**
- * Many ports one after another: `scale.js finish | destroy | statuses | abort | redirect | pipes COUNT AT_A_TIME`. Prints as JSON what was
- * alive before and after, the outcomes with their counts, and what reached process.
+ * Many ports one after another: `scale.js WAY COUNT AT_A_TIME...`, where a way is finish, destroy, statuses, abort, redirect
+ * or pipes. Prints as JSON, by way, what was alive before and after, the outcomes with their counts, and what reached process.
  */
 import { once, getEventListeners, getMaxListeners } from 'node:events';
 import { createReadStream, createWriteStream, readdirSync, readFileSync } from 'node:fs';
@@ -8,7 +8,6 @@ import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
 
-const [way = '', count = '', atATime = ''] = process.argv.slice(2);
 const shared = new AbortController();
 const { signal } = shared;
 
@@ -21,7 +20,7 @@ globalThis.setTimeout = Object.assign((...args: Parameters<typeof setTimeout>) =
   return timer;
 }, original);
 
-const reached: string[] = [];
+let reached: string[] = [];
 for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
   process.on(event as 'warning', (what) => reached.push(`${event}: ${String(what)}`));
 }
@@ -52,6 +51,7 @@ async function closed(port: PortDuplex): Promise<void> {
 
 let redirected = 0;
 let piped = 0;
+let lives = 0;
 
 function on(stream: NodeJS.EventEmitter, event: string) {
   return (listener: () => void): unknown => stream.once(event, listener);
@@ -82,7 +82,7 @@ const ways: Record<string, () => Promise<string>> = {
     const port = open('sleep', ['60']);
     await once(port, 'spawn');
     const failed = once(port, 'error') as Promise<[Error]>;
-    if (getEventListeners(signal, 'abort').length === Number(count)) shared.abort();
+    if (getEventListeners(signal, 'abort').length === lives) shared.abort();
     const [error] = await failed;
     await closed(port);
     return `${error.name}, ${port.signalCode}`;
@@ -127,13 +127,13 @@ const ways: Record<string, () => Promise<string>> = {
   },
 };
 
-async function main(): Promise<void> {
+async function live(way: string, count: number, atATime: number): Promise<unknown> {
   const run = ways[way]!;
-  // what Node opens at the first use it never closes
-  await ways['finish']!();
+  lives = count;
+  reached = [];
   const before = await level();
   const outcomes: Record<string, number> = {};
-  let left = Number(count);
+  let left = count;
   const lane = async (): Promise<void> => {
     while (left > 0) {
       left -= 1;
@@ -141,9 +141,21 @@ async function main(): Promise<void> {
       outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
     }
   };
-  await Promise.all(Array.from({ length: Number(atATime) }, lane));
+  await Promise.all(Array.from({ length: atATime }, lane));
   const after = await level();
-  process.stdout.write(JSON.stringify({ before, after, outcomes, reached }));
+  return { before, after, outcomes, reached };
+}
+
+async function main(): Promise<void> {
+  // what Node opens at the first use it never closes
+  await ways['finish']!();
+  const answers: Record<string, unknown> = {};
+  const words = process.argv.slice(2);
+  while (words.length > 0) {
+    const [way = '', count, atATime] = words.splice(0, 3);
+    answers[way] = await live(way, Number(count), Number(atATime));
+  }
+  process.stdout.write(JSON.stringify(answers));
 }
 
 void main();
