@@ -5,7 +5,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { jetstreamManager, type JetStreamManager } from '@nats-io/jetstream';
 import { connect, type ConnectionOptions, type NatsConnection } from '@nats-io/transport-node';
@@ -64,12 +63,14 @@ export class NatsServer {
     const server = spawn('nats-server', args, { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = server;
     let said = '';
-    for await (const chunk of Readable.from(server.stderr).iterator({ destroyOnReturn: false })) {
-      said += String(chunk);
-      if (said.includes('Server is ready')) break;
-    }
-    server.stderr.resume();
-    if (!said.includes('Server is ready')) throw new Error(`expected a server that is ready, got ${said}`);
+    await new Promise<void>((resolve, reject) => {
+      // read to its end, or the server is never closed
+      server.stderr.on('data', (chunk: Buffer) => {
+        said += String(chunk);
+        if (said.includes('Server is ready')) resolve();
+      });
+      server.once('close', () => reject(new Error(`expected a server that is ready, got ${said}`)));
+    });
   }
 
   /** As a power cut of the process ends it: with SIGKILL. */
