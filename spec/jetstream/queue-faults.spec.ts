@@ -74,12 +74,12 @@ describe('a queue whose parts are killed', () => {
     const queue = newQueue();
     const args = ['--ack-wait', '400', '--capacity', '2'];
     const workers = [supervised('faults', ...args), supervised('faults', ...args)];
-    const rows = Array.from({ length: stressed(1000, 200) }, (_, n) => `sleep ${n % 5} ${n}`);
-    const kills = stressed(10, 3);
+    const rows = Array.from({ length: stressed(1000, 100) }, (_, n) => `sleep ${n % 5} ${n}`);
+    const kills = stressed(10, 2);
     let done = 0;
     const out = await through(queue, rows, { job: 'one', window: 64, batch: 2 }, () => {
       done += 1;
-      if (done % Math.floor(rows.length / (kills + 1)) === 0) workers[done % 2]!.kill();
+      if (done % Math.ceil(rows.length / (kills + 1)) === 0) workers[done % 2]!.kill();
     });
     expect(out).to.deep.equal(answers(rows));
     expect(queue.statistics()).to.include({ replies: rows.length, deadLetters: 0 });
@@ -183,7 +183,7 @@ describe('a queue whose parts are killed', () => {
     await server.kill();
     const requests = numbered(10).map((row) => queue.request(row));
     const before = connection.stats().outMsgs;
-    const awayMs = stressed(60_000, 1500);
+    const awayMs = stressed(60_000, 800);
     await delay(awayMs);
     expect(connection.stats().outMsgs - before).to.be.at.most(10);
     expect(queue.statistics().pending).to.equal(10);
@@ -233,10 +233,10 @@ describe('a queue whose parts are killed', () => {
     opened.add(() => rmSync(folder, { recursive: true }));
     const file = path.join(folder, 'out');
     await startHost(server, opened, 'faults', { pool: { size: 2 } });
-    const count = stressed(3000, 600);
+    const count = stressed(3000, 300);
     const lines = (): number => (existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0);
     const args = [server.url, 'faults', 'import', file, String(count), '{"window":64}'];
-    for (const killAt of [count / 6, count / 2]) {
+    for (const killAt of stressed([count / 6, count / 2], [count / 3])) {
       const { process: producer, ended } = startProgram('queue-producer', args);
       expect(await until(() => lines() >= killAt, 15_000)).to.equal(true);
       producer.kill('SIGKILL');

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { expect } from 'chai';
+import { serve } from '../../check/serve';
 import { PortPool } from '../../lib/index';
 import { DeadLetterError, PortQueue, serveQueue, type QueueStatistics } from '../../lib/jetstream';
 import {
@@ -18,7 +19,7 @@ import { rejection } from '../support/streams';
 import { requirePrograms } from '../support/stress';
 
 /** Only a row that hangs is given up soon: on a busy machine a child may take long to answer the others. */
-const soonIfItHangs = (row: string): number => (row === 'hang' ? 150 : 30_000);
+const soonIfItHangs = (row: string): number => (row === 'hang' ? 80 : 30_000);
 
 describe('the workers of a queue: serveQueue', () => {
   let server: NatsServer;
@@ -77,7 +78,7 @@ describe('the workers of a queue: serveQueue', () => {
   it('never hold more messages than their capacity, as the server counts them', async () => {
     const [name, queue] = await queueOf();
     await startHost(server, opened, name, { pool: { size: 2 }, serve: { capacity: 3 } });
-    const rows = Array.from({ length: 60 }, (_, n) => `sleep ${5 + (n % 3)}`);
+    const rows = Array.from({ length: 40 }, (_, n) => `sleep ${5 + (n % 3)}`);
     expect(await mostHeld(name, queue, rows)).to.equal(3);
   });
 
@@ -92,7 +93,7 @@ describe('the workers of a queue: serveQueue', () => {
     const [name, queue] = await queueOf();
     const hosts = [];
     for (let n = 0; n < 2; n += 1) hosts.push(await startHost(server, opened, name, { serve: { ackWaitMs: 900 } }));
-    expect(String(await queue.request('sleep 2000'))).to.equal('=sleep 2000');
+    expect(String(await queue.request('sleep 1100'))).to.equal('=sleep 1100');
     const counts = await Promise.all(hosts.map((host) => host.stop()));
     expect(counts.reduce((sum, { messages }) => sum + messages, 0)).to.equal(1);
   });
@@ -171,7 +172,7 @@ describe('the workers of a queue: serveQueue', () => {
       serve: { maxDeliver: 1 },
       deadlineOf: (row) => (row === 'row' && ++asked === 1 ? 50 : 30_000),
     });
-    const rows = ['sleep 400', 'row'];
+    const rows = ['sleep 150', 'row'];
     expect(await through(queue, rows, { job: 'one' })).to.deep.equal(answers(rows));
     expect(asked).to.equal(2);
     expect(await host.stop()).to.include({ messages: 2, returned: 0, replies: 2 });
@@ -179,9 +180,9 @@ describe('the workers of a queue: serveQueue', () => {
 
   it('give a row the deadline of the pool, counted from the call or from the moment a child has it, or their own', async () => {
     const ways = [
-      { pool: { requestTimeoutMs: 1500 } },
-      { pool: { runTimeoutMs: 1500 } },
-      { pool: { requestTimeoutMs: 60_000 }, timeoutMs: 1500 },
+      { pool: { requestTimeoutMs: 800 } },
+      { pool: { runTimeoutMs: 800 } },
+      { pool: { requestTimeoutMs: 60_000 }, timeoutMs: 800 },
     ];
     const errors = ways.map(async ({ pool, timeoutMs }) => {
       const [name, queue] = await queueOf();
@@ -192,7 +193,7 @@ describe('the workers of a queue: serveQueue', () => {
     });
     for (const error of await Promise.all(errors)) {
       expect(error).to.include({ code: 'ERR_REXPORT_TIMEOUT', deliveries: 1 });
-      expect(error.message).to.match(/1500 ms/);
+      expect(error.message).to.match(/800 ms/);
     }
   });
 
@@ -237,7 +238,7 @@ describe('the workers of a queue: serveQueue', () => {
   it('drain at their signal: no new message, those that are held are answered once, then it resolves with counts', async () => {
     const [name, queue] = await queueOf();
     const first = await startHost(server, opened, name, { pool: { size: 2 }, serve: { capacity: 3 } });
-    const rows = Array.from({ length: 12 }, (_, n) => `sleep 100 ${n}`);
+    const rows = Array.from({ length: 9 }, (_, n) => `sleep 100 ${n}`);
     let stopped: Promise<QueueStatistics> | undefined;
     const out = through(queue, rows, { job: 'one' }, () => {
       stopped ??= first.stop();
@@ -257,7 +258,7 @@ describe('the workers of a queue: serveQueue', () => {
     expect((await consumers.info(`${name}_ROWS`, 'workers')).num_ack_pending).to.equal(0);
     const second = await startHost(server, opened, name);
     expect(await out).to.deep.equal(answers(rows));
-    expect((await second.stop()).messages).to.equal(12 - drained.messages);
+    expect((await second.stop()).messages).to.equal(rows.length - drained.messages);
   });
 
   it('may start before the producer or after it, and serve a queue that is there already', async () => {
@@ -340,17 +341,25 @@ describe('the workers of a queue: serveQueue', () => {
 
     it('leaves with 2 for wrong arguments, and tells its options when asked', async () => {
       const [name] = await queueOf();
-      const wrong = startHostProcess(server, opened, name, '--packet', '3');
-      expect(await wrong.exited).to.equal(2);
-      expect(wrong.said()).to.match(
-        /^rexport: expected --packet to be 1, 2 or 4, got 3\n\nusage: rexport serve --queue/,
-      );
-      const unknown = startHostProcess(server, opened, name, '--capacity', '0');
-      expect(await unknown.exited).to.equal(2);
-      expect(unknown.said()).to.match(/rexport: expected `capacity` to be an integer from 1/);
-      const asked = startHostProcess(server, opened, name, '--help');
-      expect(await asked.exited).to.equal(0);
-      expect(asked.said()).to.match(/^usage: rexport serve --queue NAME/);
+      const process = startHostProcess(server, opened, name, '--packet', '3');
+      expect(await process.exited).to.equal(2);
+      const wrong = await told('--packet', '3');
+      expect(wrong).to.deep.equal({ code: 2, said: process.said() });
+      expect(wrong.said).to.match(/^rexport: expected --packet to be 1, 2 or 4, got 3\n\nusage: rexport serve --queue/);
+      const unknown = await told('--capacity', '0');
+      expect(unknown.code).to.equal(2);
+      expect(unknown.said).to.match(/rexport: expected `capacity` to be an integer from 1/);
+      const asked = await told('--help');
+      expect(asked.code).to.equal(0);
+      expect(asked.said).to.match(/^usage: rexport serve --queue NAME/);
+
+      /** What its process exits with and prints. */
+      async function told(...args: string[]): Promise<{ code: number; said: string }> {
+        let said = '';
+        const say = (line: string): void => void (said += `${line}\n`);
+        const own = ['--queue', name, '--nats', server.url, ...args, '--', 'perl'];
+        return { code: await serve(own, { out: say, err: say }), said };
+      }
     });
   });
 });

@@ -1,12 +1,13 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { jetstream } from '@nats-io/jetstream';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { expect } from 'chai';
 import { PortQueue } from '../../lib/jetstream';
 import { type HostProcess, managerOf, NatsServer, Opened, startHost, startHostProcess } from '../support/nats';
-import { requirePrograms } from '../support/stress';
+import { requirePrograms, stressed } from '../support/stress';
 
 const ACK_WAIT_MS = 300;
 
@@ -52,6 +53,8 @@ describe('workers of a queue that are alive and come too late to say so', () => 
 
   /** How often the server has delivered a message of the queue to any worker, and how many asks for more it has. */
   async function accountOf({ name }: PortQueue): Promise<{ deliveries: number; asks: number }> {
+    // the workers need the processor too
+    await delay(5);
     const { consumers } = await managerOf(connection);
     return consumers.info(`${name}_ROWS`, 'workers').then(
       (info) => ({ deliveries: info.delivered.consumer_seq, asks: info.num_waiting }),
@@ -84,7 +87,7 @@ describe('workers of a queue that are alive and come too late to say so', () => 
     const host = worker(queue, 3);
     const reply = queue.request(row);
     await delivered(queue, 1);
-    const freezes = 5;
+    const freezes = stressed(5, 2);
     for (let n = 0; n < freezes; n += 1) {
       await freeze(host, queue);
       // comes behind what came again, and shows that this takes no room
