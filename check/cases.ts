@@ -29,7 +29,7 @@ export interface Case {
 
 const KIB = 1024;
 const BORDERS = [1, 127, 128, 255, 256, 4095, 4096, 4097, 8192, 32767, 32768, 65535, 65536, 65537, 131_072, 1024 * KIB];
-const LARGE_BYTES = 8 * KIB * KIB;
+const LARGE_MIB = 8;
 /** How many of the longest silences it may take. */
 const LARGE_SILENCES = 4;
 /** What one reply does not tell enough about. */
@@ -180,13 +180,18 @@ async function sizes(subject: Subject): Promise<Outcome> {
 async function largeMessage(subject: Subject): Promise<Outcome> {
   const { program } = subject;
   await using run = new Conversation(program);
-  const large = echo(patterned(LARGE_BYTES, program.wire));
+  const mebibytes = largeMib(program);
+  const large = echo(patterned(mebibytes * KIB * KIB, program.wire));
   run.send(large);
-  // While a program works on 8 MiB, no byte moves.
+  // While a program works on all that, no byte moves.
   await run.awaitReplies(1, LARGE_SILENCES * program.timeoutMs);
-  const sent = 'a message of 8 MiB';
+  const sent = `a message of ${mebibytes} MiB`;
   const verdict = judge(program, run, [large], sent, { missing: 'size-limit', ended: 'size-limit' });
   return verdict ?? `the reply${peakMemory(run.pid)}`;
+}
+
+function largeMib({ largeMib: mebibytes = LARGE_MIB }: Program): number {
+  return mebibytes;
 }
 
 /** Where the system tells it. */
@@ -245,7 +250,8 @@ export const CASES: readonly Case[] = [
   {
     name: 'a large message',
     needsEcho: true,
-    leftOut: ({ wire }) => (wire.mostBytes < LARGE_BYTES ? `${wire.name} has none` : undefined),
+    leftOut: (program) =>
+      program.wire.mostBytes < largeMib(program) * KIB * KIB ? `${program.wire.name} has none` : undefined,
     run: largeMessage,
   },
   { name: 'the end of the input', run: endOfInput },

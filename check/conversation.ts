@@ -25,6 +25,8 @@ export interface Program {
   /** The longest silence that is waited for, in milliseconds. */
   readonly timeoutMs: number;
   readonly timing?: Partial<Timing> | undefined;
+  /** The size of its large message, in MiB. Default 8. */
+  readonly largeMib?: number | undefined;
 }
 
 export function timingOf({ timing }: Program): Timing {

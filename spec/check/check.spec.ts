@@ -1,11 +1,12 @@
 import { expect } from 'chai';
-import { check, type Row } from '../../check/check';
+import type { Row } from '../../check/check';
 import { lines } from '../../check/report';
-import { lengthPrefixed, type Wire } from '../../check/wire';
-import { failures, together } from '../support/check';
+import { lengthPrefixed } from '../../check/wire';
+import type { FrameFormat } from '../../lib';
+import { Checks, failures } from '../support/check';
 import { program } from '../support/ports';
 import { page } from '../support/pages';
-import { requirePrograms } from '../support/stress';
+import { requirePrograms, stressed } from '../support/stress';
 
 const CASE_NAMES = [
   'no message',
@@ -22,19 +23,25 @@ const CASE_NAMES = [
   'on stderr',
 ];
 /** Long enough for a program to come up on a busy machine. */
-const TIMEOUT_MS = 1000;
-const timing = { experimentMs: 1000, longDripMs: 30, extraMs: 30 };
+const TIMEOUT_MS = stressed(1000, 500);
+/** Above every size around a border. */
+const largeMib = stressed(8, 2);
+const timing = { experimentMs: TIMEOUT_MS, longDripMs: 30, extraMs: 30 };
 
 describe('rexport check on programs that break the protocol', () => {
-  const packet4 = lengthPrefixed({ packet: 4 });
-  const packet2 = lengthPrefixed({ packet: 2 });
-  const little = lengthPrefixed({ prefix: 4, endian: 'little' });
-  const counted = lengthPrefixed({ prefix: 4, lengthIncludesPrefix: true });
-  const varint = lengthPrefixed({ prefix: 'varint' });
+  const packet4: FrameFormat = { packet: 4 };
+  const packet2: FrameFormat = { packet: 2 };
+  const little: FrameFormat = { prefix: 4, endian: 'little' };
+  const counted: FrameFormat = { prefix: 4, lengthIncludesPrefix: true };
+  const varint: FrameFormat = { prefix: 'varint' };
 
   // The way, what is found, and a word of what was seen.
-  const zoo: [way: string, found: string[], came: RegExp, wire?: Wire, timeoutMs?: number][] = [
-    ['no-flush', ['one message: no-flush'], /^nothing in 1000 ms; the reply came when the input was ended$/],
+  const zoo: [way: string, found: string[], came: RegExp, format?: FrameFormat, timeoutMs?: number][] = [
+    [
+      'no-flush',
+      ['one message: no-flush'],
+      new RegExp(`^nothing in ${TIMEOUT_MS} ms; the reply came when the input was ended$`),
+    ],
     ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 00 00 05 "hello"$/],
     ['print-on-stdout', ['one message: print-on-stdout'], /^"got 5 bytes\\n" 00 05 "hello"$/, packet2],
     [
@@ -48,7 +55,7 @@ describe('rexport check on programs that break the protocol', () => {
       /./,
     ],
     ['little-endian', ['one message: little-endian'], /with a little-endian length it answers/],
-    ['no-exit', ['no message: no-exit', 'the end of the input: no-exit'], /^no exit in 1000 ms$/],
+    ['no-exit', ['no message: no-exit', 'the end of the input: no-exit'], new RegExp(`^no exit in ${TIMEOUT_MS} ms$`)],
     ['wrong-length', ['one message: wrong-length'], /^00 00 00 06 "hello"$/],
     ['stops-after-first', ['one after another: stops-after-first'], /^1 right reply, then exit code 0$/],
     [
@@ -69,7 +76,7 @@ describe('rexport check on programs that break the protocol', () => {
       ['every byte: text-mode', 'sizes around the borders: text-mode', 'a large message: text-mode'],
       /^00 00 02 00 /,
       packet4,
-      // 8 MiB of text take their time
+      // megabytes of text take their time
       4000,
     ],
     ['empty-message', ['an empty message: empty-message'], /^1 right reply, then exit code 0$/],
@@ -94,35 +101,27 @@ describe('rexport check on programs that break the protocol', () => {
     ['one-read-one-message', 'many in one write: one-read-one-message'],
   ];
 
-  const results = new Map<string, Promise<Row[]>>();
+  const checks = new Checks();
+  const results = new Map<string, () => readonly Row[]>();
+  const nameOf = (way: string, format: FrameFormat): string => `${way}, ${lengthPrefixed(format).name}`;
+  const order = (way: string, format = packet4, timeoutMs = TIMEOUT_MS): void => {
+    const bytes = way === 'other-packet' ? 4 : (lengthPrefixed(format).lengthBytes ?? 4);
+    const args = [program('broken.pl'), way, String(bytes)];
+    results.set(nameOf(way, format), checks.check({ command: 'perl', args, timeoutMs, timing, largeMib }, format));
+  };
+  for (const [way, , , format, timeoutMs] of zoo) order(way, format, timeoutMs);
+  for (const [way] of others) order(way);
+  const rowsOf = (way: string, format = packet4): readonly Row[] => results.get(nameOf(way, format))!();
 
   before(function () {
     this.timeout(300_000);
     requirePrograms(this, 'perl');
-    const ways = [
-      ...zoo.map(([way, , , wire = packet4, timeoutMs = TIMEOUT_MS]) => [way, wire, timeoutMs] as const),
-      ...others.map(([way]) => [way, packet4, TIMEOUT_MS] as const),
-    ];
-    const runs = together(
-      ways.map(
-        ([way, wire, timeoutMs]) =>
-          () =>
-            check({
-              command: 'perl',
-              args: [program('broken.pl'), way, way === 'other-packet' ? '4' : `${wire.lengthBytes ?? 4}`],
-              wire,
-              timeoutMs,
-              timing,
-            }),
-      ),
-    );
-    for (const [n, [way, wire]] of ways.entries()) results.set(`${way} ${wire.name}`, runs[n]!);
-    return Promise.allSettled(runs);
+    return checks.run();
   });
 
-  for (const [way, found, came, wire = packet4] of zoo) {
-    it(`${way}, ${wire.name}: ${found.join(', ')}`, async () => {
-      const rows = await results.get(`${way} ${wire.name}`)!;
+  for (const [way, found, came, format = packet4] of zoo) {
+    it(`${nameOf(way, format)}: ${found.join(', ')}`, () => {
+      const rows = rowsOf(way, format);
       expect(failures(rows)).to.deep.equal(found);
       const [first] = rows.filter(({ result }) => result === 'failed');
       expect(first).to.have.property('came').that.matches(came);
@@ -131,16 +130,16 @@ describe('rexport check on programs that break the protocol', () => {
   }
 
   for (const [way, found] of others) {
-    it(`${way}: ${found}`, async () => expect(failures(await results.get(`${way} {packet, 4}`)!)).to.include(found));
+    it(`${way}: ${found}`, () => expect(failures(rowsOf(way))).to.include(found));
   }
 
-  it('its page shows what is printed', async () => {
-    const rows = (await results.get('no-flush {packet, 4}')!).slice(0, 3);
-    expect(page('docs/check.md').text).to.include(rows.map(lines).join('\n').replace('1000 ms', '5000 ms'));
+  it('its page shows what is printed', () => {
+    const rows = rowsOf('no-flush').slice(0, 3);
+    expect(page('docs/check.md').text).to.include(rows.map(lines).join('\n').replace(`${TIMEOUT_MS} ms`, '5000 ms'));
   });
 
-  it('nothing more is run once a program does not answer, or answers only once', async () => {
-    const rows = await results.get('stops-after-first {packet, 4}')!;
+  it('nothing more is run once a program does not answer, or answers only once', () => {
+    const rows = rowsOf('stops-after-first');
     expect(rows.map(({ name }) => name)).to.deep.equal(CASE_NAMES);
     expect(rows.slice(3).every(({ result }) => result === 'not run')).to.equal(true);
   });

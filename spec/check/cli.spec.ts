@@ -5,8 +5,10 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { main } from '../../check/cli';
 import manifest from '../../package.json';
+import { Checks } from '../support/check';
 import { isAlive, program } from '../support/ports';
 import { programPath } from '../support/programs';
+import { stressed } from '../support/stress';
 
 const echo = ['perl', program('echo.pl')];
 /** Answers in upper case. */
@@ -16,15 +18,27 @@ const upper = [
   'binmode $_ for *STDIN, *STDOUT; $| = 1; while (read STDIN, my $h, 4) { read STDIN, my $m, unpack "N", $h; print STDERR "got $m\n"; print $h, uc $m }',
 ];
 
-async function run(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+/** The longest silence, for programs that are silent. */
+const TIMEOUT = ['--timeout', String(stressed(1000, 500))];
+
+/** Runs the command in this process: what is refused, and what is measured. */
+async function here(...args: string[]): Promise<{ code: number; out: string; err: string }> {
   const [out, err]: string[][] = [[], []];
   const code = await main(args, { out: (line) => out!.push(line), err: (line) => err!.push(line) });
   return { code, out: out!.join('\n'), err: err!.join('\n') };
 }
 
 describe('the command rexport check', () => {
-  it('prints a row for each case, and leaves with 0 when the program conforms', async () => {
-    const { code, out } = await run('check', '--', ...echo);
+  const checks = new Checks();
+
+  before('run all that start a program', function () {
+    this.timeout(300_000);
+    return checks.run();
+  });
+
+  const conforming = checks.command('check', '--', ...echo);
+  it('prints a row for each case, and leaves with 0 when the program conforms', () => {
+    const { code, out } = conforming();
     expect(code, out).to.equal(0);
     const lines = out.split('\n').filter((line) => line !== '');
     expect(lines[0]).to.equal(`rexport check, {packet, 4}: ${echo.join(' ')}`);
@@ -33,8 +47,9 @@ describe('the command rexport check', () => {
     expect(out).to.match(/a large message +the reply/);
   });
 
-  it('prints what was sent, what came, what it means and how to fix it, and leaves with 1', async () => {
-    const { code, out } = await run('check', '--', 'sh', '-c', 'echo Hello');
+  const printing = checks.command('check', '--', 'sh', '-c', 'echo Hello');
+  it('prints what was sent, what came, what it means and how to fix it, and leaves with 1', () => {
+    const { code, out } = printing();
     expect(code).to.equal(1);
     // it may be seen before its end
     expect(out.replaceAll(', then exit code 0', '')).to.include(
@@ -50,29 +65,34 @@ describe('the command rexport check', () => {
     expect(out).to.match(/\ndoes not conform: 2 of 2 cases failed$/);
   });
 
-  it('speaks {packet, N}, and leaves out what that has not', async () => {
-    const { code, out } = await run('check', '--packet', '1', '--', ...echo, '1');
+  const packet1 = checks.command('check', '--packet', '1', '--', ...echo, '1');
+  it('speaks {packet, N}, and leaves out what that has not', () => {
+    const { code, out } = packet1();
     expect(code, out).to.equal(0);
     expect(out).to.match(/^left out +a large message +\{packet, 1\} has none$/m);
     expect(out).to.match(/^ok +sizes around the borders +replies of 1 to 255 bytes$/m);
   });
 
-  it('takes pairs for a program that is no echo, leaves out by name what takes one, and shows its stderr', async () => {
-    const pairs = ['--request', 'one', '--expect', 'ONE', '--request', 'hex:74776f', '--expect', 'TWO'];
-    const { code, out } = await run('check', ...pairs, '--', ...upper);
+  const pairs = ['--request', 'one', '--expect', 'ONE', '--request', 'hex:74776f', '--expect', 'TWO'];
+  const paired = checks.command('check', ...pairs, '--', ...upper);
+  const unpaired = checks.command('check', '--', ...upper);
+  it('takes pairs for a program that is no echo, leaves out by name what takes one, and shows its stderr', () => {
+    const { code, out } = paired();
     expect(code, out).to.equal(0);
     const leftOut = [...out.matchAll(/^left out +(.*?) {2,}it takes an echo$/gm)].map(([, name]) => name);
     expect(leftOut).to.deep.equal(['an empty message', 'every byte', 'sizes around the borders', 'a large message']);
     expect(out).to.match(/^ok +on stderr +1 line, harmless there: got one$/m);
-    expect((await run('check', '--', ...upper)).out).to.match(/^failed +one message +wrong-reply$/m);
+    expect(unpaired().out).to.match(/^failed +one message +wrong-reply$/m);
   });
 
-  it('takes any reply where none is expected', async () => {
-    expect((await run('check', '--request', 'one', '--', ...upper)).code).to.equal(0);
+  const anyReply = checks.command('check', '--request', 'one', '--', ...upper);
+  it('takes any reply where none is expected', () => {
+    expect(anyReply().code).to.equal(0);
   });
 
-  it('gives the result as JSON', async () => {
-    const { code, out } = await run('check', '--json', '--', 'sh', '-c', 'exit 3');
+  const asJson = checks.command('check', '--json', '--', 'sh', '-c', 'exit 3');
+  it('gives the result as JSON', () => {
+    const { code, out } = asJson();
     const { cases, ...rest } = JSON.parse(out) as { cases: Record<string, string>[] };
     expect(rest).to.deep.equal({ command: 'sh', framing: '{packet, 4}', packet: 4, conforms: false });
     expect(cases[0]).to.include({
@@ -85,8 +105,9 @@ describe('the command rexport check', () => {
     expect(code).to.equal(1);
   });
 
-  it('says of a program that does not come up that it does not, and runs nothing more', async () => {
-    const { code, out } = await run('check', '--', 'perl', 'no-such-file.pl');
+  const missing = checks.command('check', '--', 'perl', 'no-such-file.pl');
+  it('says of a program that does not come up that it does not, and runs nothing more', () => {
+    const { code, out } = missing();
     expect(code).to.equal(1);
     expect(out).to.match(/^failed +no message +does-not-start$/m);
     expect(out).to.match(/^ +came +exit code 2, and on stderr: Can't open perl script/m);
@@ -96,7 +117,7 @@ describe('the command rexport check', () => {
 
   it('judges a program that prints without end in bounded time and memory', async () => {
     const before = process.memoryUsage.rss();
-    const { code, out } = await run('check', '--', 'yes');
+    const { code, out } = await here('check', '--', 'yes');
     expect(code).to.equal(1);
     expect(out).to.match(/^failed +no message +print-on-stdout$/m);
     expect(out).to.match(/^failed +one message +print-on-stdout$/m);
@@ -104,59 +125,58 @@ describe('the command rexport check', () => {
     expect(process.memoryUsage.rss() - before).to.be.below(256 * 1024 * 1024);
   });
 
-  it('speaks the formats that are not those of Erlang', async () => {
-    const own = [
-      'perl',
-      '-e',
-      'binmode STDIN; binmode STDOUT; $| = 1; while (read STDIN, my $h, 4) { read STDIN, my $m, unpack("V", $h) - 4; print $h, $m }',
-    ];
-    const { code, out } = await run(
-      'check',
-      '--prefix',
-      '4',
-      '--endian',
-      'little',
-      '--length-includes-prefix',
-      '--',
-      ...own,
-    );
+  const own = [
+    'perl',
+    '-e',
+    'binmode STDIN; binmode STDOUT; $| = 1; while (read STDIN, my $h, 4) { read STDIN, my $m, unpack("V", $h) - 4; print $h, $m }',
+  ];
+  const format = ['--prefix', '4', '--endian', 'little', '--length-includes-prefix'];
+  const formatted = checks.command('check', ...format, '--', ...own);
+  // an echo of the bytes has any format
+  const anyFormats = ['3', 'varint'].map((prefix) =>
+    checks.command('check', '--json', '--prefix', prefix, '--', 'cat'),
+  );
+  it('speaks the formats that are not those of Erlang', () => {
+    const { code, out } = formatted();
     expect(code, out).to.equal(0);
     expect(out).to.match(/^rexport check, a length of 4 bytes, little-endian, that counts itself: perl/);
     expect(out).to.match(/^conforms: 12 of 12 cases$/m);
-    // an echo of the bytes has any format
-    for (const prefix of ['3', 'varint']) {
-      const any = await run('check', '--json', '--prefix', prefix, '--', 'cat');
-      expect(any.code, any.out).to.equal(0);
-      expect(JSON.parse(any.out)).to.not.have.property('packet');
+    for (const any of anyFormats) {
+      expect(any().code, any().out).to.equal(0);
+      expect(JSON.parse(any().out)).to.not.have.property('packet');
     }
   });
 
-  it('checks programs that speak lines, or Content-Length', async () => {
-    const crlf = ['perl', '-pe', 'BEGIN { $| = 1 } s/\\n/\\r\\n/'];
-    for (const line of [['cat'], crlf]) {
-      const { code, out } = await run('check', '--framing', 'lines', '--', ...line);
+  const crlf = ['perl', '-pe', 'BEGIN { $| = 1 } s/\\n/\\r\\n/'];
+  const echoes = [['cat'], crlf].map((line) => checks.command('check', '--framing', 'lines', '--', ...line));
+  const pairedLines = checks.command(
+    ...['check', '--framing', 'lines', '--request', '{"a":1}', '--expect', '1'],
+    ...['--', 'perl', '-e', '$| = 1; while (<STDIN>) { print /(\\d+)/, "\\n" }'],
+  );
+  const blocks = checks.command('check', '--framing', 'content-length', '--', 'cat');
+  it('checks programs that speak lines, or Content-Length', () => {
+    for (const line of echoes) {
+      const { code, out } = line();
       expect(code, out).to.equal(0);
       expect(out)
         .to.match(/^rexport check, lines: /)
         .and.to.match(/^left out +every byte +a line has no newline$/m);
       expect(out).to.match(/^conforms: 11 of 11 cases$/m);
     }
-    const pairs = ['--request', '{"a":1}', '--expect', '1'];
-    const upper = ['perl', '-e', '$| = 1; while (<STDIN>) { print /(\\d+)/, "\\n" }'];
-    expect((await run('check', '--framing', 'lines', ...pairs, '--', ...upper)).code).to.equal(0);
-    const blocks = await run('check', '--framing', 'content-length', '--', 'cat');
-    expect(blocks.code, blocks.out).to.equal(0);
-    expect(blocks.out).to.match(/^rexport check, Content-Length: cat$/m);
+    expect(pairedLines().code).to.equal(0);
+    expect(blocks().code, blocks().out).to.equal(0);
+    expect(blocks().out).to.match(/^rexport check, Content-Length: cat$/m);
   });
 
-  it('checks programs that read descriptor 3 and write 4, whatever they print', async () => {
-    const program = '$| = 1; print "I print\\n"; open I, "<&=3"; open O, ">&=4"; O->autoflush; print O $_ while <I>';
-    const { code, out } = await run('check', '--channel', 'fd3', '--framing', 'lines', '--', 'perl', '-e', program);
+  const printer = '$| = 1; print "I print\\n"; open I, "<&=3"; open O, ">&=4"; O->autoflush; print O $_ while <I>';
+  const onOthers = checks.command('check', '--channel', 'fd3', '--framing', 'lines', '--', 'perl', '-e', printer);
+  const onOthersJson = checks.command('check', '--json', '--channel', 'fd3', '--', 'sh', '-c', 'exec cat <&3 >&4');
+  it('checks programs that read descriptor 3 and write 4, whatever they print', () => {
+    const { code, out } = onOthers();
     expect(code, out).to.equal(0);
     expect(out).to.match(/^rexport check, lines, on descriptors 3 and 4: perl /);
     expect(out).to.match(/^ok +on stderr +1 line, harmless there: I print$/m);
-    const json = await run('check', '--json', '--channel', 'fd3', '--', 'sh', '-c', 'exec cat <&3 >&4');
-    expect(JSON.parse(json.out)).to.include({ channel: 'fd3', conforms: true });
+    expect(JSON.parse(onOthersJson().out)).to.include({ channel: 'fd3', conforms: true });
   });
 
   const elsewhere: [title: string, args: string[], rows: RegExp[]][] = [
@@ -177,8 +197,9 @@ describe('the command rexport check', () => {
     ],
   ];
   for (const [title, args, rows] of elsewhere) {
-    it(`says of a program that it speaks on ${title}`, async () => {
-      const { code, out } = await run('check', '--timeout', '1000', ...args);
+    const there = checks.command('check', ...TIMEOUT, ...args);
+    it(`says of a program that it speaks on ${title}`, () => {
+      const { code, out } = there();
       expect(code).to.equal(1);
       for (const row of rows) expect(out).to.match(row);
     });
@@ -196,16 +217,16 @@ describe('the command rexport check', () => {
     ],
   ];
   for (const [title, program, diagnosis] of wrongLines) {
-    it(`says of a program of lines that ${title}: ${diagnosis}`, async () => {
-      const args = ['check', '--framing', 'lines', '--timeout', '1000', '--', 'perl', '-e', program];
-      const { code, out } = await run(...args);
+    const wrongly = checks.command('check', '--framing', 'lines', ...TIMEOUT, '--', 'perl', '-e', program);
+    it(`says of a program of lines that ${title}: ${diagnosis}`, () => {
+      const { code, out } = wrongly();
       expect(code).to.equal(1);
       expect(out).to.match(new RegExp(`^failed +one message +${diagnosis}$`, 'm'));
     });
   }
 
   it('gives its version', async () => {
-    expect(await run('--version')).to.deep.equal({ code: 0, out: manifest.version, err: '' });
+    expect(await here('--version')).to.deep.equal({ code: 0, out: manifest.version, err: '' });
   });
 
   const wrong: [args: string[], message: string][] = [
@@ -250,7 +271,7 @@ describe('the command rexport check', () => {
   ];
   for (const [args, message] of wrong) {
     it(`leaves with 2 and says where the usage is: ${message}`, async () => {
-      const { code, out, err } = await run(...args);
+      const { code, out, err } = await here(...args);
       expect([code, out]).to.deep.equal([2, '']);
       expect(err.startsWith(`rexport: ${message}`), err).to.equal(true);
       expect(err)
@@ -260,7 +281,7 @@ describe('the command rexport check', () => {
   }
 
   it('leaves with 2 when the program can not be started', async () => {
-    const { code, err } = await run('check', '--', 'no-such-program');
+    const { code, err } = await here('check', '--', 'no-such-program');
     expect(code).to.equal(2);
     expect(err).to.match(/^rexport: could not spawn no-such-program: /);
   });

@@ -81,7 +81,7 @@ async function compile(sources: string): Promise<Compiled> {
     ]),
   );
   const args = [repository, JSON.stringify(paths)];
-  // the compiler makes little garbage that is short-lived: a fifth of its time is spent on the search for it
+  // what the compiler makes lives on: to copy it out of small semi-spaces would take a fifth of its time
   const env = { NODE_OPTIONS: `${process.env['NODE_OPTIONS'] ?? ''} --max-semi-space-size=64` };
   const { process: child, ended } = startProgram('compile-blocks', args, { env });
   child.stdin?.end(sources);
