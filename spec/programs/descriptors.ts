@@ -1,6 +1,7 @@
 /**
- * Starts a child with no descriptor left, one left, and so on. Prints as JSON what became of each, and how many more
- * descriptors are open than before: Node itself forgets three when it had enough for the pipes but not for the rest.
+ * Starts a child with no descriptor left, one left, and so on: with `stderr` a pipe, and the same as stdout, which over
+ * sockets takes a pair of them with a name. Prints as JSON what became of each, and how many more descriptors are open
+ * than before: Node itself forgets three when it had enough for the pipes but not for the rest.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,13 +12,12 @@ import { PortDuplex, SpawnError } from '../../lib/index';
 const MOST_LEFT = 14;
 
 /** A port's whole life in a line. */
-async function life(): Promise<string> {
+async function life(stderr: 'pipe' | 'stdout'): Promise<string> {
   const events: string[] = [];
   const port = new PortDuplex('cat', {
     redirect: process.env['SPEC_REDIRECT'] === 'true',
     pipes: process.env['SPEC_PIPES'] === 'true',
-    // over sockets, that takes a pair of them with a name
-    stderr: process.env['SPEC_STDERR'] === 'stdout' ? 'stdout' : 'pipe',
+    stderr,
   });
   port.on('spawn', () => events.push('spawn'));
   port.on('error', (error) => {
@@ -71,11 +71,11 @@ async function main(): Promise<void> {
   for (const event of ['uncaughtException', 'unhandledRejection', 'warning']) {
     process.on(event as 'warning', (what) => events.push(`${event}: ${String(what)}`));
   }
-  await life();
+  await life('pipe');
   await delay(1);
   const bare = await withFewLeft(bareLife);
-  const { lives, kept } = await withFewLeft(life);
-  process.stdout.write(JSON.stringify({ lives, events, kept, keptByNode: bare.kept }));
+  const answers = { pipe: await withFewLeft(() => life('pipe')), stdout: await withFewLeft(() => life('stdout')) };
+  process.stdout.write(JSON.stringify({ ...answers, events, keptByNode: bare.kept }));
 }
 
 void main();

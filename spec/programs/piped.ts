@@ -7,7 +7,7 @@ import { closeSync, openSync, readdirSync } from 'node:fs';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { PortDuplex } from '../../lib/index';
-import { closePipes, PipeSource, type ChildEnd, type Pipe } from '../../lib/process/pipes';
+import { closePipes, MAX_PIPES, PipeSource, type ChildEnd, type Pipe } from '../../lib/process/pipes';
 
 const NOBODY = 65_534;
 const MOST_LEFT = 24;
@@ -68,9 +68,11 @@ const ways: Record<string, () => Promise<unknown>> = {
       process.setgid!(NOBODY);
       process.setuid!(NOBODY);
     }
+    const ends = Array<ChildEnd>(MAX_PIPES).fill('writes');
+    // all from one helper
+    const all = await Promise.all(Array.from({ length: 160 }, () => take(...ends)));
     const taken: Pipe[] = [];
-    while (taken.length < 1100) {
-      const pipes = await take('writes', 'writes', 'writes', 'writes', 'writes');
+    for (const pipes of all) {
       if (typeof pipes === 'string') return pipes;
       taken.push(...pipes);
     }
