@@ -6,29 +6,28 @@ import { NatsServer, Opened } from '../support/nats';
 import { blocksOf, page } from '../support/pages';
 import { PagesProject, type StartedBlock } from '../support/pages-project';
 import { RabbitServer } from '../support/rabbitmq';
-import { hasProgram, requirePrograms } from '../support/stress';
+import { requirePrograms, stressed } from '../support/stress';
 
 const blocks = blocksOf(page('docs/queue.md'));
 const blockWith = (word: string): (typeof blocks)[number] => blocks.find(({ code }) => code.includes(word))!;
+const workers: readonly (readonly [title: string, word: string])[] = [
+  ['a worker of a few lines', 'serveQueue('],
+  ['a worker without a line', 'rexport serve'],
+];
+/** Its start takes longer than all the other specs here. Its block is compiled each time. */
+const brokers = stressed([RabbitServer], []);
 const log = ['start', 'ERROR disk full', 'INFO disk freed', 'ERROR disk full', 'INFO end'];
 
 describe('the page about more than one machine', () => {
   let project: PagesProject;
   const opened = new Opened();
 
-  /** Its start takes longer than all the other specs here. */
-  let broker: RabbitServer | undefined;
-
-  before('start the broker', async () => {
-    if (hasProgram('rabbitmq-server')) broker = await RabbitServer.start();
-  });
   before('type-check its blocks', async function () {
     this.timeout(60_000);
     project = await PagesProject.of(blocks.filter(({ language }) => ['ts', 'sh'].includes(language)));
   });
   afterEach(() => opened.closeAll());
   after(() => project?.remove());
-  after(() => broker?.stop());
 
   async function startServer(): Promise<{ NATS_URL: string }> {
     const server = await NatsServer.start();
@@ -62,10 +61,8 @@ describe('the page about more than one machine', () => {
     expect(project.faults.size).to.equal(4);
   });
 
-  for (const [title, word] of [
-    ['a worker of a few lines', 'serveQueue('],
-    ['a worker without a line', 'rexport serve'],
-  ] as const) {
+  // the worker of a few lines has the other producer too
+  for (const [title, word] of stressed(workers, workers.slice(1))) {
     it(`shows a producer that gets its replies from ${title}, which a SIGTERM drains`, async function () {
       this.timeout(60_000);
       requirePrograms(this, 'nats-server', 'python3');
@@ -95,73 +92,79 @@ describe('the page about more than one machine', () => {
     await drained(worker);
   });
 
-  it('shows a loop for RabbitMQ that answers each row, and puts the row that kills its program aside', async function () {
-    this.timeout(120_000);
-    requirePrograms(this, 'rabbitmq-server', 'python3');
-    if (broker === undefined) throw new Error('expected a broker');
-    await broker.ready;
-    const cwd = project.newFolder();
-    const child = path.join(cwd, 'worker.py');
-    const harmless = readFileSync(child, 'utf8');
-    const deadly = harmless.replace('return message', 'sys.exit(3) if message == b"poison" else None; return message');
-    expect(deadly).to.not.equal(harmless);
-    writeFileSync(child, deadly);
-    const connection = await connect(broker.url);
-    opened.add(() => connection.close());
-    const channel = await connection.createChannel();
-    const { queue: replyTo } = await channel.assertQueue('', { exclusive: true });
-    const worker = startWorker('amqplib', { AMQP_URL: broker.url }, cwd);
+  for (const Broker of brokers) {
+    it('shows a loop for RabbitMQ that answers each row, and puts the row that kills its program aside', async function () {
+      this.timeout(120_000);
+      requirePrograms(this, 'rabbitmq-server', 'python3');
+      const broker = await Broker.start();
+      opened.add(() => broker.stop());
+      await broker.ready;
+      const cwd = project.newFolder();
+      const child = path.join(cwd, 'worker.py');
+      const harmless = readFileSync(child, 'utf8');
+      const deadly = harmless.replace(
+        'return message',
+        'sys.exit(3) if message == b"poison" else None; return message',
+      );
+      expect(deadly).to.not.equal(harmless);
+      writeFileSync(child, deadly);
+      const connection = await connect(broker.url);
+      opened.add(() => connection.close());
+      const channel = await connection.createChannel();
+      const { queue: replyTo } = await channel.assertQueue('', { exclusive: true });
+      const worker = startWorker('amqplib', { AMQP_URL: broker.url }, cwd);
 
-    const rows = ['row 0', 'poison', 'row 2', 'row 3'];
-    const replies = new Map<string, string>();
-    let dead = '';
-    await new Promise<void>((resolve, reject) => {
-      const look = (): void => {
-        if (replies.size === 3 && dead !== '') resolve();
-      };
-      const reply = channel.consume(replyTo, (message) => {
-        if (message === null) return;
-        replies.set(message.properties.correlationId as string, message.content.toString());
-        channel.ack(message);
-        look();
-      });
-      const letters = channel.assertQueue('scores.dead', { durable: true }).then(() =>
-        channel.consume('scores.dead', (message) => {
+      const rows = ['row 0', 'poison', 'row 2', 'row 3'];
+      const replies = new Map<string, string>();
+      let dead = '';
+      await new Promise<void>((resolve, reject) => {
+        const look = (): void => {
+          if (replies.size === 3 && dead !== '') resolve();
+        };
+        const reply = channel.consume(replyTo, (message) => {
           if (message === null) return;
-          dead = message.content.toString();
+          replies.set(message.properties.correlationId as string, message.content.toString());
           channel.ack(message);
           look();
-        }),
-      );
-      const sent = serving(worker).then(() => {
-        rows.forEach((row, n) =>
-          channel.sendToQueue('scores', Buffer.from(row), { replyTo, correlationId: String(n), persistent: true }),
+        });
+        const letters = channel.assertQueue('scores.dead', { durable: true }).then(() =>
+          channel.consume('scores.dead', (message) => {
+            if (message === null) return;
+            dead = message.content.toString();
+            channel.ack(message);
+            look();
+          }),
         );
+        const sent = serving(worker).then(() => {
+          rows.forEach((row, n) =>
+            channel.sendToQueue('scores', Buffer.from(row), { replyTo, correlationId: String(n), persistent: true }),
+          );
+        });
+        Promise.all([reply, letters, sent]).catch(reject);
       });
-      Promise.all([reply, letters, sent]).catch(reject);
-    });
-    expect([...replies].sort()).to.deep.equal([
-      ['0', 'row 0'],
-      ['2', 'row 2'],
-      ['3', 'row 3'],
-    ]);
-    expect(dead).to.equal('poison');
-    await drained(worker);
+      expect([...replies].sort()).to.deep.equal([
+        ['0', 'row 0'],
+        ['2', 'row 2'],
+        ['3', 'row 3'],
+      ]);
+      expect(dead).to.equal('poison');
+      await drained(worker);
 
-    /** The worker makes the queue; rows that are sent before it is there would be lost. */
-    async function serving({ run }: StartedBlock): Promise<void> {
-      let isOver = false;
-      void run.then(() => void (isOver = true));
-      for (;;) {
-        // a channel is closed by the question for a queue that is not there
-        const probe = await connection.createChannel();
-        probe.on('error', () => undefined);
-        const found = await probe.checkQueue('scores').catch(() => undefined);
-        if (found !== undefined) await probe.close();
-        if (found !== undefined && found.consumerCount > 0) return;
-        if (isOver) throw new Error(`the worker has ended: ${(await run).stderr}`);
-        await new Promise((resolve) => setTimeout(resolve, 50));
+      /** The worker makes the queue; rows that are sent before it is there would be lost. */
+      async function serving({ run }: StartedBlock): Promise<void> {
+        let isOver = false;
+        void run.then(() => void (isOver = true));
+        for (;;) {
+          // a channel is closed by the question for a queue that is not there
+          const probe = await connection.createChannel();
+          probe.on('error', () => undefined);
+          const found = await probe.checkQueue('scores').catch(() => undefined);
+          if (found !== undefined) await probe.close();
+          if (found !== undefined && found.consumerCount > 0) return;
+          if (isOver) throw new Error(`the worker has ended: ${(await run).stderr}`);
+          await new Promise((resolve) => setTimeout(resolve, 50));
+        }
       }
-    }
-  });
+    });
+  }
 });
