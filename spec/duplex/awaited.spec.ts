@@ -1,5 +1,8 @@
 import { expect } from 'chai';
 import { startProgram } from '../support/programs';
+import { sideBySide } from '../support/side-by-side';
+
+const it = sideBySide();
 
 describe('PortDuplex: a promise of it that is awaited keeps the process alive until it settles', () => {
   for (const way of [

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { AbortError, PortDuplex, TimeoutError } from '../../lib';
 import { survivors } from '../support/processes';
+import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, idleSource, rejection, sh, zeros } from '../support/streams';
 import { repeat, stressed } from '../support/stress';
 
@@ -58,9 +59,11 @@ const causes: Record<string, (port: PortDuplex) => Promise<unknown>> = {
 };
 
 describe('PortDuplex: the ending', () => {
+  const itWaits = sideBySide();
+
   const times = stressed(50, 4);
   for (const [cause, end] of Object.entries(causes)) {
-    it(`has no child left when it emits close after ${cause}, ${times} times`, async () => {
+    itWaits(`has no child left when it emits close after ${cause}, ${times} times`, async () => {
       const run = async (): Promise<void> => {
         const port = new PortDuplex(...sh('echo started; exec sleep 30'));
         const pid = spawned(port);
@@ -95,7 +98,7 @@ describe('PortDuplex: the ending', () => {
     expect(isAlive(pid)).to.equal(false);
   });
 
-  it('is destroyed with a TimeoutError when the child runs longer than timeoutMs', async () => {
+  itWaits('is destroyed with a TimeoutError when the child runs longer than timeoutMs', async () => {
     const port = new PortDuplex('sleep', ['30'], { timeoutMs: 100 });
     const [error] = (await once(port, 'error')) as [Error];
     expect(error).to.be.instanceOf(TimeoutError).and.include({ timeoutMs: 100, phase: 'run' });
@@ -113,7 +116,7 @@ describe('PortDuplex: the ending', () => {
     expect(performance.now() - startedAt).to.be.within(280, 1300);
   });
 
-  it('lets a polite child say goodbye on stderr and take its leave by itself', async () => {
+  itWaits('lets a polite child say goodbye on stderr and take its leave by itself', async () => {
     const port = new PortDuplex(...sh('trap "echo bye >&2; exit 7" TERM; echo ready; while :; do sleep 0.01; done'));
     const goodbye = text(port.stderr as Readable);
     port.on('error', () => expect.fail('a death after destroy is recorded, not raised'));
@@ -197,7 +200,7 @@ describe('PortDuplex: the ending', () => {
     expect([port.errored, port.writableFinished]).to.deep.equal([null, true]);
   });
 
-  it('stays open for one that has written: a later write must not fail by its timing', async () => {
+  itWaits('stays open for one that has written: a later write must not fail by its timing', async () => {
     const port = new PortDuplex(...sh('read line; echo hi'));
     port.write('a line\n');
     expect(await text(port)).to.equal('hi\n');

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { ExitError, InputClosedError, PortDuplex } from '../../lib';
+import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, idleSource, rejection, sh, zeros } from '../support/streams';
 import { repeat, stressed } from '../support/stress';
 
@@ -11,6 +12,8 @@ const MEGABYTE = 1_000_000;
 const TIMES = stressed(200, 8);
 
 describe('PortDuplex: the input side', () => {
+  const itWaits = sideBySide();
+
   it(`succeeds whatever a child that exits with 0 left unread, ${TIMES} times`, async () => {
     const run = (): Promise<void> => pipeline(zeros(MEGABYTE), new PortDuplex('true'), new CountingSink());
     await repeat(TIMES, 10, run);
@@ -65,13 +68,13 @@ describe('PortDuplex: the input side', () => {
     expect(port.exitCode).to.equal(0);
   });
 
-  it('keeps the readable side open when the child closes its stdin and goes on working', async () => {
+  itWaits('keeps the readable side open when the child closes its stdin and goes on working', async () => {
     const port = new PortDuplex(...sh('exec 0<&-; sleep 0.4; echo done'));
     const [output] = await Promise.all([text(port), pipeline(zeros(MEGABYTE), port)]);
     expect(output).to.equal('done\n');
   });
 
-  it('calls every write back once, within a second of the exit, also the one that was half done', async () => {
+  itWaits('calls every write back once, within a second of the exit, also the one that was half done', async () => {
     const port = new PortDuplex('sleep', ['0.3']);
     const calls = new Map<number, number>();
     for (let index = 0; index < 16; index += 1) {
@@ -145,7 +148,7 @@ describe('PortDuplex: the input side', () => {
     }
   });
 
-  it('settles as a pure sink when its child has exited, with all input taken', async () => {
+  itWaits('settles as a pure sink when its child has exited, with all input taken', async () => {
     const port = new PortDuplex(...sh('cat >/dev/null; sleep 0.1'), { stdout: 'ignore' });
     await pipeline(zeros(2 * MEGABYTE), port);
     expect(port.exitCode).to.equal(0);
@@ -154,7 +157,7 @@ describe('PortDuplex: the input side', () => {
     expect(await rejection(pipeline(zeros(MEGABYTE), failing))).to.include({ exitCode: 3 });
   });
 
-  it('as the last stage without stdout ignored, finishes after the exit status, never before', async () => {
+  itWaits('as the last stage without stdout ignored, finishes after the exit status, never before', async () => {
     const port = new PortDuplex(...sh('cat >/dev/null; sleep 0.1; exit 3'));
     let hasFinished = false;
     port.on('finish', () => (hasFinished = true));
@@ -165,8 +168,8 @@ describe('PortDuplex: the input side', () => {
     expect(good.exitCode).to.equal(0);
   });
 
-  it('hands over writes in their order, made before, at and in every tick around the spawn', async () => {
-    for (let round = 0; round < 20; round += 1) {
+  itWaits('hands over writes in their order, made before, at and in every tick around the spawn', async () => {
+    const run = async (): Promise<void> => {
       const port = new PortDuplex('cat');
       const output = text(port);
       let written = '';
@@ -198,7 +201,8 @@ describe('PortDuplex: the input side', () => {
       await spawned;
       port.end('end');
       expect(await output).to.equal(`${written}end`);
-    }
+    };
+    await repeat(stressed(20, 6), 2, run);
   });
 });
 

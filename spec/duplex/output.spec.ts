@@ -4,6 +4,7 @@ import { Duplex, type Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { finished, pipeline } from 'node:stream/promises';
 import { ExitError, PortDuplex } from '../../lib';
+import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, rejection, sh, zeros } from '../support/streams';
 import { repeat, stressed } from '../support/stress';
 
@@ -60,8 +61,10 @@ const readers: Record<string, (port: Readable, count: (bytes: number) => void) =
 };
 
 describe('PortDuplex: the output side', () => {
+  const itWaits = sideBySide();
+
   for (const [form, read] of Object.entries(readers)) {
-    it(`gives every byte before the failure to a slow reader: ${form}`, async () => {
+    itWaits(`gives every byte before the failure to a slow reader: ${form}`, async () => {
       const port = new PortDuplex(...sh(FAILING));
       port.end('input');
       let bytes = 0;
@@ -72,7 +75,7 @@ describe('PortDuplex: the output side', () => {
     });
   }
 
-  it('gives every byte to a reader that comes 400 ms after the exit', async () => {
+  itWaits('gives every byte to a reader that comes 400 ms after the exit', async () => {
     const run = async (total: number): Promise<void> => {
       const port = new PortDuplex('head', ['-c', String(total), '/dev/zero']);
       port.end();
@@ -85,7 +88,7 @@ describe('PortDuplex: the output side', () => {
     await Promise.all([1000, 60_000, 1_000_000].map(run));
   });
 
-  it('ends when stdout is complete and the status is known, however slow the reader', async () => {
+  itWaits('ends when stdout is complete and the status is known, however slow the reader', async () => {
     const port = new PortDuplex('head', ['-c', '1000000', '/dev/zero'], { stdin: 'ignore' });
     let bytes = 0;
     for await (const chunk of port) {
@@ -101,7 +104,7 @@ describe('PortDuplex: the output side', () => {
     expect(await text(port)).to.equal(Array.from({ length: 10_000 }, (_, index) => `${index + 1}\n`).join(''));
   });
 
-  it('calls any status outside successCodes, and any signal that is not our own, an error', async () => {
+  itWaits('calls any status outside successCodes, and any signal that is not our own, an error', async () => {
     for (const code of [1, 3, 5, 10, 17, 127, 255]) {
       const error = await rejection(pipeline(new PortDuplex(...sh(`echo out; exit ${code}`)), new CountingSink()));
       expect(error).to.include({ code: 'ERR_REXPORT_EXIT', exitCode: code, signal: null });
@@ -148,7 +151,7 @@ describe('PortDuplex: the output side', () => {
     await repeat(failures, 10, run);
   });
 
-  it('does not end before the status is known when stdout is closed long before the exit', async () => {
+  itWaits('does not end before the status is known when stdout is closed long before the exit', async () => {
     const port = new PortDuplex(...sh('echo hi; exec 1>&-; sleep 0.3; exit 5'));
     let hasEnded = false;
     let wasClosedEarly = false;
@@ -188,7 +191,7 @@ describe('PortDuplex: the output side', () => {
     expect(port.bytesDropped).to.equal(0);
   });
 
-  it('works with setEncoding, cutting no character', async () => {
+  itWaits('works with setEncoding, cutting no character', async () => {
     const port = new PortDuplex(...sh('printf "h\\303"; sleep 0.05; printf "\\251\\n"'), { stdin: 'ignore' });
     port.setEncoding('utf8');
     const chunks: string[] = [];
@@ -196,7 +199,7 @@ describe('PortDuplex: the output side', () => {
     expect(chunks.join('')).to.equal('hé\n');
   });
 
-  it('stays in bounded memory when an endless child meets a reader that stops', async () => {
+  itWaits('stays in bounded memory when an endless child meets a reader that stops', async () => {
     const port = new PortDuplex('yes');
     port.once('data', () => port.pause());
     await once(port, 'data');

@@ -68,6 +68,7 @@ describe('PortDuplex: starting', () => {
   describe('what the system refuses is one error of the stream that names the culprit', () => {
     type Start = [command: string, args?: readonly string[], options?: PortDuplexOptions];
     type Refusal = [title: string, code: string, culprit: RegExp, start: () => Start];
+    const megabytes = stressed(25, 3);
     const refusals: Refusal[] = [
       ['a program that does not exist', 'ENOENT', /no program of that name on the PATH/, () => ['no-such-program']],
       ['a file that does not exist', 'ENOENT', /there is no such file/, () => ['./no-such-program']],
@@ -98,7 +99,12 @@ describe('PortDuplex: starting', () => {
       ['a file that is not executable', 'EACCES', /plain is not executable/, () => [path.join(folder, 'plain')]],
       ['a directory as the program', 'EACCES', /is a directory/, () => [folder]],
       ['an argument of 3 MB', 'E2BIG', /args\[0\], has 3000000/, () => ['true', ['x'.repeat(3_000_000)]]],
-      ['an environment of 25 MB', 'E2BIG', /25000002/, () => ['true', [], { env: { A: 'x'.repeat(25_000_000) } }]],
+      [
+        `an environment of ${megabytes} MB`,
+        'E2BIG',
+        new RegExp(`${megabytes}000002`),
+        () => ['true', [], { env: { A: 'x'.repeat(megabytes * 1_000_000) } }],
+      ],
     ];
 
     for (const [title, code, culprit, start] of refusals) {
