@@ -140,7 +140,7 @@ async function play(): Promise<void> {
   );
   await needs('gzip', 'sort', 'head');
   for (const act of [makeLog, compress, restore, sortSome, breakOff]) await act();
-  await survive(title, say);
+  await survive(Math.min(20_000, Math.ceil(logBytes / 500)), title, say);
 }
 
 async function main(): Promise<void> {

@@ -17,11 +17,14 @@ process.stdin.on('data', (chunk) => {
 });
 `;
 
-const REQUESTS = 20_000;
 const KILL_EVERY = 2000;
 
-export async function survive(title: (line: string) => void, say: (lines: string) => void): Promise<void> {
-  title(`${REQUESTS} requests to a program that is killed after every ${KILL_EVERY}`);
+export async function survive(
+  requests: number,
+  title: (line: string) => void,
+  say: (lines: string) => void,
+): Promise<void> {
+  title(`${requests} requests to a program that is killed after every ${KILL_EVERY}`);
   await using port = new Port(process.execPath, ['-e', SQUARES], {
     maxInFlight: 16,
     decode: (message) => Number(String(message)),
@@ -51,7 +54,7 @@ export async function survive(title: (line: string) => void, say: (lines: string
 
   let next = 0;
   const caller = async (): Promise<void> => {
-    while (next < REQUESTS) await square(next++);
+    while (next < requests) await square(next++);
   };
   const startedAt = performance.now();
   await Promise.all(Array.from({ length: 32 }, caller));
@@ -61,7 +64,7 @@ export async function survive(title: (line: string) => void, say: (lines: string
     `${count.rejected} requests were with a child that was killed, and rejected; asked again, ${count.again} were answered`,
   );
   say(
-    `${count.right} of ${REQUESTS} replies are the right ones: ${REQUESTS - count.right - count.wrong} lost, ${count.wrong} crossed`,
+    `${count.right} of ${requests} replies are the right ones: ${requests - count.right - count.wrong} lost, ${count.wrong} crossed`,
   );
-  if (count.right !== REQUESTS) throw new Error(`expected ${REQUESTS} right replies, got ${count.right}`);
+  if (count.right !== requests) throw new Error(`expected ${requests} right replies, got ${count.right}`);
 }

@@ -43,12 +43,20 @@ async function runDemo(megabytes: number, interruptAfter?: string, env: NodeJS.P
 describe('the demo', () => {
   let whole: Run;
   let interrupted: Run;
+  let withoutSort: Run;
 
-  before('one run to the end, one that is broken off', async function () {
-    [whole, interrupted] = await Promise.all([runDemo(2), runDemo(30, 'gzip -1')]);
+  before('one run to the end, one that is broken off, one without a program', async function () {
+    const programs = mkdtempSync(path.join(tmpdir(), 'rexport-programs-'));
+    for (const name of ['sh', 'gzip', 'head']) symlinkSync(`/bin/${name}`, path.join(programs, name));
+    [whole, interrupted, withoutSort] = await Promise.all([
+      runDemo(2),
+      runDemo(30, 'gzip -1'),
+      runDemo(2, undefined, { PATH: programs }),
+    ]);
+    rmSync(programs, { recursive: true });
   });
 
-  it('shows a filter, the way back, a chain and a failure', () => {
+  it('shows a filter, the way back, a chain, a failure, and requests that outlive their program', () => {
     const { exitCode, stdout, stderr } = whole;
     expect(stderr).to.equal('');
     expect(exitCode).to.equal(0);
@@ -58,6 +66,8 @@ describe('the demo', () => {
     expect(stdout.match(/^ {2}\S+ GET \/users\/\d+ 200 in 100\d ms$/gm)).to.have.length(3);
     expect(stdout).to.match(/^ {2}Duplex\.from: +success, and 1\.\d MB of 2\.\d MB are there$/m);
     expect(stdout).to.match(/^ {2}PortDuplex: +ERR_REXPORT_EXIT, exit code 1$/m);
+    expect(stdout).to.match(/^ {2}\d children, .* [1-9] restarts$/m);
+    expect(stdout).to.match(/^ {2}4000 of 4000 replies are the right ones: 0 lost, 0 crossed$/m);
     expect(stdout).to.match(/^ {2}ExitError: gzip exited with code 1 after \d+ ms; its stderr:$/m);
   });
 
@@ -69,17 +79,11 @@ describe('the demo', () => {
     expect(interrupted.leftovers).to.deep.equal([]);
   });
 
-  it('names the program that is missing, before it does anything', async () => {
-    const programs = mkdtempSync(path.join(tmpdir(), 'rexport-programs-'));
-    try {
-      for (const name of ['sh', 'gzip', 'head']) symlinkSync(`/bin/${name}`, path.join(programs, name));
-      const { exitCode, stdout, stderr, leftovers } = await runDemo(2, undefined, { PATH: programs });
-      expect(stderr).to.equal('Error: expected the program sort in the PATH, found none: install it first\n');
-      expect(exitCode).to.equal(1);
-      expect(stdout.split('\n')).to.have.length(2);
-      expect(leftovers).to.deep.equal([]);
-    } finally {
-      rmSync(programs, { recursive: true });
-    }
+  it('names the program that is missing, before it does anything', () => {
+    const { exitCode, stdout, stderr, leftovers } = withoutSort;
+    expect(stderr).to.equal('Error: expected the program sort in the PATH, found none: install it first\n');
+    expect(exitCode).to.equal(1);
+    expect(stdout.split('\n')).to.have.length(2);
+    expect(leftovers).to.deep.equal([]);
   });
 });
