@@ -17,6 +17,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
 import { isAlive, survivors, until } from '../support/processes';
+import { sideBySide } from '../support/side-by-side';
 import { requirePrograms } from '../support/stress';
 import { closed, rejection, sh, zeros } from '../support/streams';
 import { thrownToProcess } from '../support/thrown';
@@ -40,11 +41,13 @@ for (const pipes of [false, true]) {
       if (pipes && process.platform !== 'linux') this.skip(); // sockets everywhere else
     });
 
-    let home: string;
-    beforeEach(() => (home = mkdtempSync(path.join(tmpdir(), 'rexport-fds-'))));
-    afterEach(() => rmSync(home, { recursive: true, force: true }));
+    let folder: string;
+    before(() => (folder = mkdtempSync(path.join(tmpdir(), 'rexport-fds-'))));
+    after(() => rmSync(folder, { recursive: true, force: true }));
 
-    it('a program reads what is written `in`, to its end, and writes what is read `out`', async () => {
+    const itWaits = sideBySide();
+
+    itWaits('a program reads what is written `in`, to its end, and writes what is read `out`', async () => {
       const port = start('cat <&3 >&4; echo done', { stdio: { 3: 'in', 4: 'out' } });
       port.fds[3]!.write('one ');
       port.fds[3]!.end('two');
@@ -52,7 +55,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('each carries megabytes of its own beside the others', async () => {
+    itWaits('each carries megabytes of its own beside the others', async () => {
       const script = 'head -c 3000000 /dev/zero | tr "\\0" c >&4 & cat <&3 >&5 & cat; wait';
       const port = new PortDuplex(...sh(script), { pipes, stdio: { 3: 'in', 4: 'out', 5: 'out' } });
       const [a, b] = [Buffer.alloc(2_000_000, 'a'), Buffer.alloc(1_000_000, 'b')];
@@ -67,7 +70,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('one that goes both ways is read to its end by the program, which then still answers', async () => {
+    itWaits('one that goes both ways is read to its end by the program, which then still answers', async () => {
       const port = start('cat <&3 | tr a-z A-Z >&3', { stdio: { 3: 'duplex' } });
       const reply = text(port.fds[3]!);
       port.fds[3]!.end('both ways');
@@ -76,7 +79,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('one that the program has closed one way still takes what is written the other way', async () => {
+    itWaits('one that the program has closed one way still takes what is written the other way', async () => {
       const script = 'use IO::Socket; my $s = IO::Socket->new_from_fd(3, "r+"); shutdown $s, 1; print scalar <$s>';
       const port = new PortDuplex('perl', ['-e', script], { pipes, stdio: { 3: 'duplex' } });
       port.end();
@@ -86,7 +89,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('more of them than there are pipes at a time', async () => {
+    itWaits('more of them than there are pipes at a time', async () => {
       const numbers = [3, 4, 5, 6, 7, 8, 9];
       const stdio = Object.fromEntries(numbers.map((fd) => [fd, 'out' as const]));
       const port = start(numbers.map((fd) => `echo ${fd} >&${fd}`).join('; '), { stdio });
@@ -96,7 +99,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('what lies between them is not open in the program', async () => {
+    itWaits('what lies between them is not open in the program', async () => {
       const port = start('for fd in 3 4 5 6; do [ -e /proc/self/fd/$fd ] && echo $fd; done; true', {
         stdio: { 5: 'in' },
       });
@@ -108,41 +111,47 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('a program that writes where nobody reads is drained, and ends', async () => {
+    itWaits('a program that writes where nobody reads is drained, and ends', async () => {
       const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'out' } });
       expect(await text(port)).to.equal('done\n');
       await closed(port);
     });
 
-    it('a program that writes both ways where nobody reads is drained, and ends', async () => {
+    itWaits('a program that writes both ways where nobody reads is drained, and ends', async () => {
       const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'duplex' } });
       expect(await text(port)).to.equal('done\n');
       await closed(port);
     });
 
-    it('what a program has left behind does not hold up its end, though nobody reads; it is there for a late reader', async () => {
-      const port = start('head -c 50000 /dev/zero >&3; echo done', { stdio: { 3: 'out' }, highWaterMark: 1000 });
-      const { 3: late } = port.fds;
-      expect(await text(port)).to.equal('done\n');
-      await closed(port);
-      expect(await buffer(late!)).to.have.lengthOf(50_000);
-    });
+    itWaits(
+      'what a program has left behind does not hold up its end, though nobody reads; it is there for a late reader',
+      async () => {
+        const port = start('head -c 50000 /dev/zero >&3; echo done', { stdio: { 3: 'out' }, highWaterMark: 1000 });
+        const { 3: late } = port.fds;
+        expect(await text(port)).to.equal('done\n');
+        await closed(port);
+        expect(await buffer(late!)).to.have.lengthOf(50_000);
+      },
+    );
 
-    it('a reader that has asked and does not read holds the program back; one that leaves lets it go', async () => {
-      const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'out' }, highWaterMark: 1000 });
-      const { 3: slow } = port.fds;
-      let isDone = false;
-      const output = text(port).finally(() => (isDone = true));
-      expect(await until(() => slow!.readableLength > 0)).to.be.true;
-      for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setTimeout(resolve, 5));
-      expect(isDone).to.be.false;
-      expect(slow!.readableLength).to.be.below(200_000);
-      slow!.destroy();
-      expect(await output).to.equal('done\n');
-      await closed(port);
-    });
+    itWaits(
+      'a reader that has asked and does not read holds the program back; one that leaves lets it go',
+      async () => {
+        const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'out' }, highWaterMark: 1000 });
+        const { 3: slow } = port.fds;
+        let isDone = false;
+        const output = text(port).finally(() => (isDone = true));
+        expect(await until(() => slow!.readableLength > 0)).to.be.true;
+        for (let turns = 0; turns < 20; turns += 1) await new Promise((resolve) => setTimeout(resolve, 5));
+        expect(isDone).to.be.false;
+        expect(slow!.readableLength).to.be.below(200_000);
+        slow!.destroy();
+        expect(await output).to.equal('done\n');
+        await closed(port);
+      },
+    );
 
-    it('a reader that pauses and goes on gets every byte', async () => {
+    itWaits('a reader that pauses and goes on gets every byte', async () => {
       const port = start('seq 1 200000 >&3', { stdio: { 3: 'out' }, highWaterMark: 1000 });
       const chunks: Buffer[] = [];
       for await (const chunk of port.fds[3] as AsyncIterable<Buffer>) {
@@ -155,7 +164,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('a descendant that holds one after the exit does not hold up the end', async () => {
+    itWaits('a descendant that holds one after the exit does not hold up the end', async () => {
       const port = start('sleep 60 </dev/null >/dev/null 2>&1 & echo $!; echo last words >&3', {
         stdio: { 3: 'out', 4: 'in', 5: 'duplex' },
       });
@@ -168,66 +177,78 @@ for (const pipes of [false, true]) {
       expect(await survivors([descendant])).to.deep.equal([]);
     });
 
-    it('a program that does not take all of its input and ends with a success is a success', async () => {
+    itWaits('a program that does not take all of its input and ends with a success is a success', async () => {
       const port = start('head -c 5 <&3 >/dev/null; exec 3<&-; echo done', { stdio: { 3: 'in' } });
       const [output] = await Promise.all([text(port), pipeline(zeros(1_000_000), port.fds[3]!)]);
       expect(output).to.equal('done\n');
       await closed(port);
     });
 
-    it('with a program that dies, what is still to be written to it is cut off; its error is told by the port alone', async () => {
-      const port = new PortDuplex(...sh('head -c 5 <&3 >/dev/null; exit 3'), { pipes, stdio: { 3: 'in' } });
-      const source = new Readable({ read: () => undefined });
-      source.push('12345 and more');
-      const writing = rejection(pipeline(source, port.fds[3]!));
-      expect(await rejection(text(port))).to.include({ code: 'ERR_REXPORT_EXIT', exitCode: 3 });
-      expect(await writing).to.include({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
-      await closed(port);
-    });
+    itWaits(
+      'with a program that dies, what is still to be written to it is cut off; its error is told by the port alone',
+      async () => {
+        const port = new PortDuplex(...sh('head -c 5 <&3 >/dev/null; exit 3'), { pipes, stdio: { 3: 'in' } });
+        const source = new Readable({ read: () => undefined });
+        source.push('12345 and more');
+        const writing = rejection(pipeline(source, port.fds[3]!));
+        expect(await rejection(text(port))).to.include({ code: 'ERR_REXPORT_EXIT', exitCode: 3 });
+        expect(await writing).to.include({ code: 'ERR_STREAM_PREMATURE_CLOSE' });
+        await closed(port);
+      },
+    );
 
-    it('a source that fails destroys the port with its error, and the program never sees an end of its input', async () => {
-      const file = path.join(home, 'committed');
-      const port = new PortDuplex(commits[0], [...commits[1], file], { pipes, stdio: { 3: 'in' } });
-      await once(port, 'data');
-      const source = new Readable({ read: () => undefined });
-      source.push('half of it\n');
-      const writing = rejection(pipeline(source, port.fds[3]!));
-      const failure = once(port, 'error');
-      await turn();
-      source.destroy(new Error('the source failed'));
-      expect((await writing).message).to.equal('the source failed');
-      expect((await failure)[0]).to.have.property('message', 'the source failed');
-      await closed(port);
-      expect([port.signalCode, existsSync(file)]).to.deep.equal(['SIGTERM', false]);
-    });
+    itWaits(
+      'a source that fails destroys the port with its error, and the program never sees an end of its input',
+      async () => {
+        const file = path.join(folder, 'committed 1');
+        const port = new PortDuplex(commits[0], [...commits[1], file], { pipes, stdio: { 3: 'in' } });
+        await once(port, 'data');
+        const source = new Readable({ read: () => undefined });
+        source.push('half of it\n');
+        const writing = rejection(pipeline(source, port.fds[3]!));
+        const failure = once(port, 'error');
+        await turn();
+        source.destroy(new Error('the source failed'));
+        expect((await writing).message).to.equal('the source failed');
+        expect((await failure)[0]).to.have.property('message', 'the source failed');
+        await closed(port);
+        expect([port.signalCode, existsSync(file)]).to.deep.equal(['SIGTERM', false]);
+      },
+    );
 
-    it('one that is destroyed before its end destroys the port, and the program never sees an end of its input', async () => {
-      const file = path.join(home, 'committed');
-      const port = new PortDuplex(commits[0], [...commits[1], file], { pipes, stdio: { 3: 'in' } });
-      await once(port, 'data');
-      port.fds[3]!.write('half of it\n');
-      port.fds[3]!.destroy();
-      await closed(port);
-      expect([port.signalCode, existsSync(file)]).to.deep.equal(['SIGTERM', false]);
-    });
+    itWaits(
+      'one that is destroyed before its end destroys the port, and the program never sees an end of its input',
+      async () => {
+        const file = path.join(folder, 'committed 2');
+        const port = new PortDuplex(commits[0], [...commits[1], file], { pipes, stdio: { 3: 'in' } });
+        await once(port, 'data');
+        port.fds[3]!.write('half of it\n');
+        port.fds[3]!.destroy();
+        await closed(port);
+        expect([port.signalCode, existsSync(file)]).to.deep.equal(['SIGTERM', false]);
+      },
+    );
 
-    it('a port that is destroyed ends those that are read and destroys those that are written; none has an error', async () => {
-      const port = start('echo so far >&4; exec sleep 60', { stdio: { 3: 'in', 4: 'out', 5: 'duplex' } });
-      const { 3: written, 4: read, 5: both } = port.fds;
-      const failures: unknown[] = [];
-      for (const stream of [written, read, both]) stream!.on('error', (error) => failures.push(error));
-      written!.write('x');
-      const [first] = (await once(read!, 'data')) as [Buffer];
-      const ended = once(read!.resume(), 'end');
-      port.destroy();
-      await closed(port);
-      await ended;
-      expect(String(first)).to.equal('so far\n');
-      expect([written!.destroyed, both!.destroyed, read!.readableEnded]).to.deep.equal([true, true, true]);
-      expect(failures).to.deep.equal([]);
-    });
+    itWaits(
+      'a port that is destroyed ends those that are read and destroys those that are written; none has an error',
+      async () => {
+        const port = start('echo so far >&4; exec sleep 60', { stdio: { 3: 'in', 4: 'out', 5: 'duplex' } });
+        const { 3: written, 4: read, 5: both } = port.fds;
+        const failures: unknown[] = [];
+        for (const stream of [written, read, both]) stream!.on('error', (error) => failures.push(error));
+        written!.write('x');
+        const [first] = (await once(read!, 'data')) as [Buffer];
+        const ended = once(read!.resume(), 'end');
+        port.destroy();
+        await closed(port);
+        await ended;
+        expect(String(first)).to.equal('so far\n');
+        expect([written!.destroyed, both!.destroyed, read!.readableEnded]).to.deep.equal([true, true, true]);
+        expect(failures).to.deep.equal([]);
+      },
+    );
 
-    it('where nothing could be started they end as well, also those that are asked for afterwards', async () => {
+    itWaits('where nothing could be started they end as well, also those that are asked for afterwards', async () => {
       const port = new PortDuplex('no-such-program', { pipes, stdio: { 3: 'in', 4: 'out', 5: 'out', 6: 'in' } });
       const words = text(port.fds[4]!);
       port.fds[3]!.write('to nobody');
@@ -238,8 +259,8 @@ for (const pipes of [false, true]) {
       expect(await text(port.fds[5]!)).to.equal('');
     });
 
-    it('with `redirect` they pass through this process, beside what does not', async () => {
-      const [from, to] = [path.join(home, 'from'), path.join(home, 'to')];
+    itWaits('with `redirect` they pass through this process, beside what does not', async () => {
+      const [from, to] = [path.join(folder, 'from'), path.join(folder, 'to')];
       writeFileSync(from, 'the file');
       const port = new PortDuplex(...sh('cat; cat <&3 >&4'), {
         pipes,
@@ -253,7 +274,7 @@ for (const pipes of [false, true]) {
       expect([readFileSync(to, 'utf8'), await words]).to.deep.equal(['the file', 'beside it']);
     });
 
-    it('the streams are there before the spawn, each always the same; there are no others', async () => {
+    itWaits('the streams are there before the spawn, each always the same; there are no others', async () => {
       const port = start('true', { stdio: { 3: 'in', 200: 'out' } });
       expect(Object.keys(port.fds)).to.deep.equal(['3', '200']);
       expect(port.fds[3]).to.equal(port.fds[3]);

@@ -8,8 +8,9 @@ import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
 import { ExitError, PortDuplex } from '../../lib';
 import { survivors } from '../support/processes';
+import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, sh } from '../support/streams';
-import { stressed } from '../support/stress';
+import { repeat, stressed } from '../support/stress';
 
 const RUNS = stressed(200, 6);
 const SIZES = stressed([300_000, 50_000_000], [300_000]);
@@ -26,11 +27,10 @@ async function outcomeOf(...stages: unknown[]): Promise<Outcome> {
 /** How often each outcome came. */
 async function tally(runs: number, run: () => Promise<Outcome>): Promise<Record<Outcome, number>> {
   const counts: Record<Outcome, number> = {};
-  for (let left = runs; left > 0; left -= 4) {
-    for (const outcome of await Promise.all(Array.from({ length: Math.min(4, left) }, run))) {
-      counts[outcome] = (counts[outcome] ?? 0) + 1;
-    }
-  }
+  await repeat(runs, 4, async () => {
+    const outcome = await run();
+    counts[outcome] = (counts[outcome] ?? 0) + 1;
+  });
   return counts;
 }
 
@@ -98,10 +98,15 @@ describe('PortDuplex: a failure is not forgiven because the next program has lef
     expect(counts).to.deep.equal({ 'sh 3': RUNS });
   });
 
-  it('one that comes much later is raised too, if the program has closed its stdout: nothing stopped it', async () => {
-    const source = new PortDuplex(...sh('echo x; exec >&-; sleep 0.4; exit 3'));
-    expect(await outcomeOf(source, new PortDuplex('head', ['-n', '1']), new CountingSink())).to.equal('sh 3');
-  });
+  const itWaits = sideBySide();
+
+  itWaits(
+    'one that comes much later is raised too, if the program has closed its stdout: nothing stopped it',
+    async () => {
+      const source = new PortDuplex(...sh('echo x; exec >&-; sleep 0.4; exit 3'));
+      expect(await outcomeOf(source, new PortDuplex('head', ['-n', '1']), new CountingSink())).to.equal('sh 3');
+    },
+  );
 
   it('a signal that it dies of meanwhile is its own', async () => {
     expect(await outcomeInTime('echo x; sleep 0.05; kill -9 $$')).to.equal('sh SIGKILL');
@@ -109,6 +114,7 @@ describe('PortDuplex: a failure is not forgiven because the next program has lef
 });
 
 describe('PortDuplex: a source that does not end is told to stop when its reader has left, and how it dies is no error:', () => {
+  const itWaits = sideBySide();
   const endless: Record<string, () => PortDuplex[]> = {
     yes: () => [new PortDuplex('yes')],
     'yes | cat': () => [new PortDuplex('yes'), new PortDuplex('cat')],
@@ -119,7 +125,7 @@ describe('PortDuplex: a source that does not end is told to stop when its reader
   };
   const times = stressed(50, 4);
   for (const [title, start] of Object.entries(endless)) {
-    it(`${title}, ${times} times`, async () => {
+    itWaits(`${title}, ${times} times`, async () => {
       const counts = await tally(times, async () => {
         const ports = start();
         const outcome = await outcomeOf(...ports, new PortDuplex('head', ['-n', '1']), new CountingSink());
@@ -131,7 +137,7 @@ describe('PortDuplex: a source that does not end is told to stop when its reader
     });
   }
 
-  it('it has 256 KiB, not more than that and what the pipes hold', async () => {
+  itWaits('it has 256 KiB, not more than that and what the pipes hold', async () => {
     const source = new PortDuplex('yes', { stdin: 'ignore' });
     await pipeline(source, new PortDuplex('true'), new CountingSink());
     // Redirected bytes are not counted.
@@ -139,7 +145,7 @@ describe('PortDuplex: a source that does not end is told to stop when its reader
     await closed(source);
   });
 
-  it('and so is a descendant that goes on printing when it has ended well', async () => {
+  itWaits('and so is a descendant that goes on printing when it has ended well', async () => {
     const source = new PortDuplex(...sh('yes & echo $! >&2'), { stdin: 'ignore' });
     const orphan = once(source.stderr!, 'data').then(([line]) => parseInt(String(line), 10)); // `yes` complains there too
     await pipeline(source, new PortDuplex('head', ['-n', '1']), new CountingSink());
