@@ -13,12 +13,19 @@ type Make = (command: string, args?: readonly string[], options?: PortOptions) =
 
 /** The path of spec/programs/obeys.pl, which lies elsewhere when this is compiled. */
 const obeys = process.argv[2] ?? '';
+/** How long a promise takes that waits for time; a process that nothing keeps leaves at once. */
+const WAIT_MS = 20;
 const ignore = (): void => undefined;
 const sink = (): Writable => new Writable({ objectMode: true, write: (_chunk, _encoding, callback) => callback() });
 
-/** Waits for a condition without keeping the process for it: an immediate that is due is work, a timer may be none. */
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+/** Starts a program that dies at once, and waits until its restart is due, however soon that is. */
+async function restarting(port: AnyPort): Promise<AnyPort> {
+  let isDue = false;
+  port.once('restart', () => (isDue = true));
+  port.restart();
+  // an immediate is work that keeps the process: no port does so for an event
+  while (!isDue) await new Promise((resolve) => setImmediate(resolve));
+  return port;
 }
 
 async function warm(make: Make, options?: PortOptions): Promise<AnyPort> {
@@ -29,10 +36,8 @@ async function warm(make: Make, options?: PortOptions): Promise<AnyPort> {
 
 /** In a backoff that takes longer than the spec does. */
 async function inBackoff(make: Make): Promise<AnyPort> {
-  const port = make('false', [], { backoff: { minMs: 60_000, maxMs: 60_000 }, maxRestarts: 100, closeTimeoutMs: 200 });
-  port.restart();
-  await until(() => port.state === 'backoff');
-  return port;
+  const backoff = { minMs: 60_000, maxMs: 60_000 };
+  return restarting(make('false', [], { backoff, maxRestarts: 100, closeTimeoutMs: WAIT_MS }));
 }
 
 export const ways: Record<string, (make: Make) => Promise<unknown>> = {
@@ -66,7 +71,7 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
     await port.destroy();
   },
   async 'destroy() of a child that ignores SIGTERM'(make) {
-    const port = make('perl', ['-e', '$SIG{TERM} = "IGNORE"; do shift', obeys], { forceKillAfterMs: 300 });
+    const port = make('perl', ['-e', '$SIG{TERM} = "IGNORE"; do shift', obeys], { forceKillAfterMs: WAIT_MS });
     await port.request('echo warm');
     port.request('never').catch(ignore);
     await port.destroy();
@@ -100,11 +105,11 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
   },
   async 'close() with requests'(make) {
     const port = await warm(make);
-    for (let n = 0; n < 4; n += 1) void port.request('slowly 60 x');
+    for (let n = 0; n < 4; n += 1) void port.request(`slowly ${WAIT_MS} x`);
     await port.close();
   },
   async 'close() with a request that never is answered'(make) {
-    const port = await warm(make, { closeTimeoutMs: 200 });
+    const port = await warm(make, { closeTimeoutMs: WAIT_MS });
     port.request('never').catch(ignore);
     await port.close();
   },
@@ -118,7 +123,7 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
   },
   async 'close() whose last request times out meanwhile'(make) {
     const port = await warm(make);
-    port.request('never', { timeoutMs: 100 }).catch(ignore);
+    port.request('never', { timeoutMs: WAIT_MS }).catch(ignore);
     await port.close();
   },
   async 'close() in the handler of the last reply'(make) {
@@ -126,12 +131,12 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
     await port.request('echo a').then(() => port.close());
   },
   async 'close() of a child that takes its time at the end of its input'(make) {
-    const port = make('sh', ['-c', 'cat; sleep 0.3']);
+    const port = make('sh', ['-c', 'cat; sleep 0.02']);
     await port.request('a');
     await port.close();
   },
   async 'close() of a child that does not leave'(make) {
-    const port = make('sh', ['-c', 'cat; exec sleep 60'], { closeTimeoutMs: 200 });
+    const port = make('sh', ['-c', 'cat; exec sleep 60'], { closeTimeoutMs: WAIT_MS });
     await port.request('a');
     await port.close();
   },
@@ -167,12 +172,12 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
   },
   async 'await using'(make) {
     await using port = await warm(make);
-    port.request('slowly 100 x').catch(ignore);
+    port.request(`slowly ${WAIT_MS} x`).catch(ignore);
   },
   async 'await using, left by a throw'(make) {
     try {
       await using port = await warm(make);
-      port.request('slowly 100 x').catch(ignore);
+      port.request(`slowly ${WAIT_MS} x`).catch(ignore);
       throw new Error('out');
     } catch {
       // that was all it was for
@@ -180,57 +185,56 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
   },
   async 'a request that takes its time'(make) {
     const port = await warm(make);
-    await port.request('slowly 300 x');
+    await port.request(`slowly ${WAIT_MS} x`);
   },
   async 'a request behind another'(make) {
     const port = await warm(make);
-    void port.request('slowly 150 x');
-    await port.request('slowly 150 x');
+    void port.request(`slowly ${WAIT_MS} x`);
+    await port.request(`slowly ${WAIT_MS} x`);
   },
   async 'a request that waits for a restart'(make) {
     const script = 'mkdir "$0" 2>/dev/null && exit 1; exec cat';
     const directory = path.join(process.env['TMPDIR'] ?? '/tmp', `port-awaits-${process.pid}`);
-    const port = make('sh', ['-c', script, directory], { backoff: { minMs: 200, maxMs: 200 } });
-    port.restart();
-    await until(() => port.state === 'backoff');
+    const backoff = { minMs: WAIT_MS, maxMs: WAIT_MS };
+    const port = await restarting(make('sh', ['-c', script, directory], { backoff }));
     await port.request('a');
     await (await import('node:fs/promises')).rmdir(directory);
   },
   async 'an idempotent request that is sent again and again until it is poison'(make) {
-    const port = await warm(make, { backoff: { minMs: 50, maxMs: 50 } });
+    const port = await warm(make, { backoff: { minMs: WAIT_MS, maxMs: WAIT_MS } });
     await port.request('exit 1', { idempotent: true }).catch(ignore);
   },
   async 'a request that times out'(make) {
     const port = await warm(make);
-    await port.request('never', { timeoutMs: 200 }).catch(ignore);
+    await port.request('never', { timeoutMs: WAIT_MS }).catch(ignore);
   },
   async 'a request that is aborted by a timer that keeps no process'(make) {
     const port = await warm(make);
-    await port.request('never', { signal: AbortSignal.timeout(200) }).catch(ignore);
+    await port.request('never', { signal: AbortSignal.timeout(WAIT_MS) }).catch(ignore);
   },
   async 'a request after the port was idle'(make) {
     const port = await warm(make);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    await port.request('slowly 200 x');
+    await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
+    await port.request(`slowly ${WAIT_MS} x`);
   },
   async 'a request to a pool or port whose idle child is killed'(make) {
     const port = make('perl', [obeys]);
     const pid = Number(await port.request('pid'));
     process.kill(pid, 'SIGKILL');
-    await port.request('slowly 100 x', { idempotent: true });
+    await port.request(`slowly ${WAIT_MS} x`, { idempotent: true });
   },
   async 'a pipeline through transform()'(make) {
     const port = await warm(make);
-    await pipeline(Readable.from(['slowly 100 a', 'slowly 100 b', 'echo c']), port.transform(), sink());
+    await pipeline(Readable.from([`slowly ${WAIT_MS} a`, `slowly ${WAIT_MS} b`, 'echo c']), port.transform(), sink());
   },
   async 'a pipeline through transform() that fails'(make) {
     const port = await warm(make);
-    await pipeline(Readable.from(['slowly 100 a', 'exit 1', 'echo c']), port.transform(), sink()).catch(ignore);
+    await pipeline(Readable.from([`slowly ${WAIT_MS} a`, 'exit 1', 'echo c']), port.transform(), sink()).catch(ignore);
   },
   async 'a pipeline through transform() with a slow onError'(make) {
     const port = await warm(make);
-    const onError = (): Promise<undefined> => new Promise((resolve) => setTimeout(() => resolve(undefined), 100));
-    await pipeline(Readable.from(['exit 1', 'slowly 100 a']), port.transform({ onError }), sink());
+    const onError = (): Promise<undefined> => new Promise((resolve) => setTimeout(() => resolve(undefined), WAIT_MS));
+    await pipeline(Readable.from(['exit 1', `slowly ${WAIT_MS} a`]), port.transform({ onError }), sink());
   },
   async 'the end of transform() that was destroyed'(make) {
     const port = await warm(make);
@@ -258,9 +262,8 @@ export const ways: Record<string, (make: Make) => Promise<unknown>> = {
   async 'start() in a backoff'(make) {
     const script = 'mkdir "$0" 2>/dev/null && exit 1; exec cat';
     const directory = path.join(process.env['TMPDIR'] ?? '/tmp', `port-starts-${process.pid}`);
-    const port = make('sh', ['-c', script, directory], { backoff: { minMs: 200, maxMs: 200 } });
-    port.restart();
-    await until(() => port.state === 'backoff');
+    const backoff = { minMs: WAIT_MS, maxMs: WAIT_MS };
+    const port = await restarting(make('sh', ['-c', script, directory], { backoff }));
     await port.start();
     await port.request('a');
     await (await import('node:fs/promises')).rmdir(directory);

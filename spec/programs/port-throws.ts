@@ -1,16 +1,21 @@
 /**
- * Listeners that throw, in a process that goes on when something is thrown at it: `port-throws.js OBEYS.PL Port|PortPool
- * EVENT`. Prints what came of it as JSON.
+ * Listeners that throw, in a process that goes on when something is thrown at it: `port-throws.js OBEYS.PL CASE...`, all
+ * cases at once, each in words: `PortPool exit close`. Prints what came of them as JSON, a Report.
  */
 import { Port, PortPool, type PortEvents, type PortOptions, type RexPortError } from '../../lib/index';
 
+export interface Report {
+  /** By case. */
+  readonly outcomes: Readonly<Record<string, Outcome>>;
+  /** What came to the process and was no error of a listener. */
+  readonly strangers: readonly string[];
+}
+
 export interface Outcome {
-  /** What came to the process, in order. */
+  /** What came to the process, in order: of the very errors that the listener threw. */
   readonly uncaught: readonly string[];
   /** How often the listener threw. */
   readonly thrown: number;
-  /** Whether each was the very error that the listener threw. */
-  readonly areTheUsers: boolean;
   /** How the requests ended, by name. */
   readonly ends: Readonly<Record<string, string>>;
   /** After close() or destroy(). */
@@ -18,7 +23,12 @@ export interface Outcome {
   readonly alive: number;
 }
 
-const [, , obeys = '', maker = '', event = '', end = ''] = process.argv;
+const [, , obeys = '', ...cases] = process.argv;
+
+const uncaught: unknown[] = [];
+process.on('uncaughtException', (error) => uncaught.push(error));
+/** What the listeners have thrown, in all cases. */
+const known = new Set<unknown>();
 
 function isAlive(pid: number): boolean {
   try {
@@ -29,10 +39,8 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function main(): Promise<void> {
+async function run(maker: string, event: string, end: string): Promise<Outcome> {
   const thrown: Error[] = [];
-  const uncaught: unknown[] = [];
-  process.on('uncaughtException', (error) => uncaught.push(error));
   const breaks = event.endsWith('broken');
   const options: PortOptions = {
     backoff: { minMs: 1, maxMs: 2 },
@@ -48,6 +56,7 @@ async function main(): Promise<void> {
     told();
     const error = new Error(`from a listener of ${event}`);
     thrown.push(error);
+    known.add(error);
     throw error;
   });
   port.prependListener('spawn', ({ pid }) => void pids.push(pid!));
@@ -78,15 +87,24 @@ async function main(): Promise<void> {
   await last;
   // what was thrown in this tick comes to the process before the next
   await new Promise((resolve) => setTimeout(resolve, 10));
-  const outcome: Outcome = {
-    uncaught: uncaught.map(String),
+  return {
+    uncaught: uncaught.filter((error) => thrown.includes(error as Error)).map(String),
     thrown: thrown.length,
-    areTheUsers: uncaught.every((error) => thrown.includes(error as Error)),
     ends,
     state: port.state,
     alive: pids.filter(isAlive).length,
   };
-  console.log(JSON.stringify(outcome));
+}
+
+async function main(): Promise<void> {
+  const outcomes = await Promise.all(
+    cases.map(async (name): Promise<[string, Outcome]> => {
+      const [maker = '', event = '', end = ''] = name.split(' ');
+      return [name, await run(maker, event, end)];
+    }),
+  );
+  const strangers = uncaught.filter((error) => !known.has(error)).map(String);
+  console.log(JSON.stringify({ outcomes: Object.fromEntries(outcomes), strangers } satisfies Report));
 }
 
 void main();

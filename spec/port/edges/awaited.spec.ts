@@ -37,21 +37,24 @@ async function runAll(maker: string): Promise<Runs> {
   return runs;
 }
 
-for (const maker of ['Port', 'PortPool']) {
-  describe(`${maker}: a process that awaits it stays until the promise has settled`, () => {
-    let runs: Runs;
+describe('a process that awaits a promise of a port', () => {
+  const makers = ['Port', 'PortPool'];
+  const all = new Map<string, Runs>();
 
-    before(async function () {
-      this.timeout(isAlone ? 300_000 : 90_000);
-      runs = await runAll(maker);
-    });
-
-    for (const way of Object.keys(ways)) {
-      it(way, () => expect([...runs.settled]).to.include(way));
-    }
-
-    it('and then leaves by itself, without a word', () => {
-      for (const end of runs.ends) expect(end).to.deep.equal({ code: 0, signal: null, stderr: '' });
-    });
+  before(async function () {
+    this.timeout(isAlone ? 300_000 : 90_000);
+    await Promise.all(makers.map(async (maker) => all.set(maker, await runAll(maker))));
   });
-}
+
+  for (const maker of makers) {
+    describe(`stays until it has settled: ${maker}`, () => {
+      for (const way of Object.keys(ways)) {
+        it(way, () => expect([...all.get(maker)!.settled]).to.include(way));
+      }
+
+      it('and then leaves by itself, without a word', () => {
+        for (const end of all.get(maker)!.ends) expect(end).to.deep.equal({ code: 0, signal: null, stderr: '' });
+      });
+    });
+  }
+});
