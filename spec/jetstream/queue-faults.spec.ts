@@ -183,7 +183,7 @@ describe('a queue whose parts are killed', () => {
     await server.kill();
     const requests = numbered(10).map((row) => queue.request(row));
     const before = connection.stats().outMsgs;
-    const awayMs = stressed(60_000, 800);
+    const awayMs = stressed(60_000, 1500);
     await delay(awayMs);
     expect(connection.stats().outMsgs - before).to.be.at.most(10);
     expect(queue.statistics().pending).to.equal(10);
