@@ -1,5 +1,5 @@
 /**
- * Runs modules one after another, each for as long as it keeps this Node alive: `blocks-in-turn.js MARK [MODULE FOLDER]...`.
+ * Runs modules one after another, each until nothing of it keeps this Node alive: `blocks-in-turn.js MARK [MODULE FOLDER]...`.
  * Each runs in its folder, which it takes for itself by a new name; where that is taken, others that run the same list have the
  * module. On stdout and stderr a line with MARK, the number of the module, and `begins` or its exit code stands before and behind
  * what it prints. One that would end Node ends this one.
