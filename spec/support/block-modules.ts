@@ -1,6 +1,6 @@
 /**
  * The blocks of all pages as modules, with what the checker says of them: one compilation for all specs. Its result is kept
- * under node_modules/.cache as long as nothing is changed that it depends on.
+ * under node_modules/.cache until something changes that it depends on.
  */
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
