@@ -119,8 +119,11 @@ describe('our streams, to code that asks `instanceof`', () => {
         return this.#callback ?? this.#seen;
       }
     }
-    const ratios = Array.from({ length: 5 }, () => seconds(() => new Echo()) / seconds(() => new Plain()));
-    expect(Math.min(...ratios)).to.be.below(2.5);
+    let least = Infinity;
+    for (let attempt = 0; attempt < 5 && least >= 2.5; attempt += 1) {
+      least = Math.min(least, seconds(() => new Echo()) / seconds(() => new Plain()));
+    }
+    expect(least).to.be.below(2.5);
   });
 });
 

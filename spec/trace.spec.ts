@@ -4,9 +4,12 @@ import { expect } from 'chai';
 import { PortDuplex } from '../lib';
 import type { EndTrace, ExitTrace, SpawnTrace } from '../lib/trace';
 import { startProgram } from './support/programs';
+import { sideBySide } from './support/side-by-side';
 import { closed } from './support/streams';
 
 describe('trace: NODE_DEBUG=rexport', () => {
+  const it = sideBySide();
+
   it('prints a line for each spawn, exit and step of an ending, without arguments or environment', async () => {
     const { ended } = startProgram('traced', [], { env: { NODE_DEBUG: 'rexport' } });
     const { code, stdout, stderr } = await ended;

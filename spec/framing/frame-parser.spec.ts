@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { FrameParser } from '../../lib/framing/frame-parser';
 import { bytesCopiedBy, bytesKeptBy, reservedBy } from '../support/memory';
 import { cutAt, cutEvery, FORMATS, frames, messagesOf, parse, pattern, texts, thrownBy } from '../support/frames';
+import { stressed } from '../support/stress';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -164,46 +165,51 @@ describe('FrameParser', () => {
       expect(reserved).to.deep.equal([chunk.length]);
     });
 
-    it('copies under 2x the frame for one 64 MiB frame in 1 KiB chunks', () => {
-      const header = Buffer.of(4, 0, 0, 0);
+    const mebibytes = stressed(64, 8);
+    it(`copies under 2x the frame for one ${mebibytes} MiB frame in 1 KiB chunks`, () => {
+      const header = Buffer.alloc(4);
+      header.writeUInt32BE(mebibytes * MIB);
       const chunk = Buffer.alloc(KIB);
       const parser = new FrameParser();
       let message: Buffer | undefined;
       const copied = bytesCopiedBy(() => {
         messagesOf(parser, header);
-        for (let i = 0; i < 64 * KIB; i++) [message] = messagesOf(parser, chunk);
+        for (let i = 0; i < mebibytes * KIB; i++) [message] = messagesOf(parser, chunk);
       });
-      expect(message).to.have.length(64 * MIB);
-      expect(copied / (64 * MIB)).to.be.below(1.6);
+      expect(message).to.have.length(mebibytes * MIB);
+      expect(copied / (mebibytes * MIB)).to.be.below(1.6);
     });
 
     it('reserves at most four times what has come of a message', () => {
       const parser = new FrameParser();
       messagesOf(parser, Buffer.of(4, 0, 0, 0));
       const chunk = Buffer.alloc(100_000);
-      for (let come = chunk.length; come < 64 * MIB; come += chunk.length) {
+      for (let come = chunk.length; come < mebibytes * MIB; come += chunk.length) {
         const reserved = reservedBy(() => messagesOf(parser, chunk));
         for (const size of reserved) expect(size, `after ${come} bytes`).to.be.at.most(4 * come);
       }
     });
 
     it('keeps no chunk and no object per chunk while a message comes in pieces', async () => {
+      const pieces = stressed(1000, 200);
       const parser = new FrameParser({ maxMessageBytes: MIB });
       const kept = await bytesKeptBy(() => {
         messagesOf(parser, Buffer.of(0, 16, 0, 0));
-        for (let i = 0; i < 1000; i++) {
+        for (let i = 0; i < pieces; i++) {
           const chunk = Buffer.alloc(64 * KIB);
           messagesOf(parser, chunk.subarray(0, 1000));
         }
       });
       expect(kept).to.be.below(MIB + 128 * KIB);
-      expect(thrownBy(() => parser.end())).to.include({ receivedBytes: 1_000_000 });
+      expect(thrownBy(() => parser.end())).to.include({ receivedBytes: pieces * 1000 });
     });
 
     it('does twice the work for twice the one-byte frames in one chunk, with no stack overflow', () => {
       const copied = (count: number) =>
         bytesCopiedBy(() => expect(parse([frames(Array(count).fill('x'))])).to.have.length(count));
-      const [once, twice] = [copied(50_000), copied(100_000)];
+      // one that calls itself for each frame has no stack for 20,000
+      const count = stressed(50_000, 10_000);
+      const [once, twice] = [copied(count), copied(2 * count)];
       expect(twice).to.be.at.most(once * 2.2);
     });
   });
@@ -228,20 +234,21 @@ describe('FrameParser', () => {
       expect(texts(messages)).to.deep.equal(['aaa', '', 'bbbbb']);
     });
 
-    it('keeps 64 MiB alive by one 20-byte view on each of 1,000 chunks, and under 1 MiB with copy: true', async () => {
+    const count = stressed(1000, 200);
+    it(`keeps ${count} chunks of 64 KiB alive by one 20-byte view on each, and under 1 MiB with copy: true`, async () => {
       const messages: Buffer[] = [];
       const kept = (copy: boolean) =>
         bytesKeptBy(() => {
           const parser = new FrameParser({ copy });
-          for (let i = 0; i < 1000; i++) {
+          for (let i = 0; i < count; i++) {
             const chunk = Buffer.alloc(64 * KIB);
             chunk[3] = 20;
             messages.push(...messagesOf(parser, chunk.subarray(0, 24)));
           }
         });
       expect(await kept(true)).to.be.below(MIB);
-      expect(await kept(false)).to.be.within(60 * MIB, 70 * MIB);
-      expect(messages).to.have.length(2000);
+      expect(await kept(false)).to.be.within(count * 61 * KIB, count * 71 * KIB);
+      expect(messages).to.have.length(2 * count);
     });
 
     it('takes a plain Uint8Array at any offset for a chunk', () => {

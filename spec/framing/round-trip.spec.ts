@@ -52,7 +52,7 @@ describe('decode(encode(x)) is x', () => {
         expect(await decoder.toArray()).to.deep.equal(messages.map((one) => Buffer.from(one)));
       },
     );
-    await fc.assert(property, { numRuns: 200, ...repeatable });
+    await fc.assert(property, { numRuns: stressed(200, 60), ...repeatable });
   });
 
   it('for messages around 16 KiB, 64 KiB and 1 MiB, whatever the order', async () => {
@@ -64,7 +64,7 @@ describe('decode(encode(x)) is x', () => {
       for await (const got of decoder) expect(messages[i++]?.equals(got as Buffer)).to.equal(true);
       expect(i).to.equal(sizes.length);
     });
-    await fc.assert(property, { numRuns: 30, ...repeatable });
+    await fc.assert(property, { numRuns: stressed(30, 15), ...repeatable });
   });
 });
 
@@ -110,7 +110,7 @@ describe('random bytes', () => {
           .to.have.property('code')
           .that.matches(/^ERR_REXPORT_/);
     });
-    await fc.assert(property, { numRuns: 300, ...repeatable });
+    await fc.assert(property, { numRuns: stressed(300, 100), ...repeatable });
   });
 });
 
