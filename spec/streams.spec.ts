@@ -9,6 +9,7 @@ import userland = require('readable-stream');
 import { LengthPrefixDecoder, LengthPrefixEncoder, Port, PortDuplex } from '../lib/index';
 import { Duplex, Readable, Transform } from '../lib/streams';
 import { closed, rejection, sh } from './support/streams';
+import { stressed } from './support/stress';
 
 const isNodes = (userland.Duplex as unknown) === node.Duplex;
 const { Response } = nodeFetch as unknown as {
@@ -166,13 +167,14 @@ describe('our streams, to node:stream', () => {
     expect(await told).to.equal(failure);
   });
 
-  it('a source of 3 MB that is written in one tick keeps its order', async () => {
+  const lots = stressed(3000, 1200);
+  it(`${lots * 10} writes of one tick keep their order`, async () => {
     const echo = new Echo();
-    for (let i = 0; i < 30_000; i++) echo.write(String(i % 10).repeat(10));
+    for (let i = 0; i < lots * 10; i++) echo.write(String(i % 10).repeat(10));
     echo.end();
     const all = await text(echo);
-    expect(all.length).to.equal(300_000);
-    expect(all).to.equal('0123456789'.replace(/./g, (digit) => digit.repeat(10)).repeat(3000));
+    expect(all.length).to.equal(lots * 100);
+    expect(all).to.equal('0123456789'.replace(/./g, (digit) => digit.repeat(10)).repeat(lots));
   });
 
   it('become web streams and come back', async () => {

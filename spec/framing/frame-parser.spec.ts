@@ -12,11 +12,12 @@ describe('FrameParser', () => {
     const three = ['one', '', 'three!'];
 
     for (const format of FORMATS) {
-      it(`gives the same messages for every 1-, 2- and 3-cut of a 3-frame stream, ${JSON.stringify(format)}`, () => {
+      const step = stressed(1, 3);
+      it(`gives the same messages for every 1- and 2-cut of a 3-frame stream, and 1 in ${step} 3-cuts, ${JSON.stringify(format)}`, () => {
         const bytes = frames(three, format);
         for (let a = 0; a <= bytes.length; a++) {
           for (let b = a; b <= bytes.length; b++) {
-            for (let c = b; c <= bytes.length; c++) {
+            for (let c = b; c <= bytes.length; c += step) {
               const got = texts(parse(cutAt(bytes, a, b, c), format));
               if (got.join('|') !== three.join('|')) expect(got, `cut at ${a}, ${b}, ${c}`).to.deep.equal(three);
             }
@@ -27,7 +28,8 @@ describe('FrameParser', () => {
 
     it('gives exactly the same messages for 200 mixed frames fed one byte at a time', () => {
       const messages = Array.from({ length: 200 }, (_, i) => pattern((i * 37) % 301));
-      expect(parse(cutEvery(frames(messages), 1))).to.deep.equal(messages);
+      const got = parse(cutEvery(frames(messages), 1));
+      expect(got.map((one) => one.toString('hex'))).to.deep.equal(messages.map((one) => one.toString('hex')));
     });
 
     it('gives the same for the same bytes cut at every 64 bytes', () => {

@@ -77,6 +77,16 @@ function parse(framing: Framing, chunks: readonly Buffer[]): { got: Buffer[]; er
   return { got };
 }
 
+/** The same with texts, which are compared in no time, unlike the numbers in a Buffer. */
+function parseToTexts(framing: Framing, chunks: readonly Buffer[]): { got: string[]; error?: string } {
+  const { got, ...others } = parse(framing, chunks);
+  return { got: textsOf(got), ...others };
+}
+
+function textsOf(buffers: readonly Buffer[]): string[] {
+  return buffers.map((one) => one.toString('latin1'));
+}
+
 function randomly(bytes: Buffer, parts: readonly number[]): Buffer[] {
   const offsets = parts.map((part) => Math.floor(part * bytes.length)).sort((a, b) => a - b);
   return cutAt(bytes, ...offsets);
@@ -90,7 +100,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
     it('any cut of the bytes gives the same messages', () => {
       const property = fc.property(messages, cuts, (all, parts) => {
         const sent = allowed(all);
-        expect(parse(make(), randomly(bytesOf(make(), sent), parts))).to.deep.equal({ got: sent });
+        expect(parseToTexts(make(), randomly(bytesOf(make(), sent), parts))).to.deep.equal({ got: textsOf(sent) });
       });
       fc.assert(property, { numRuns: stressed(5000, 150), ...seed });
     });
@@ -99,9 +109,9 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
       const property = fc.property(messages, cuts, fc.double({ min: 0, max: 1, noNaN: true }), (all, parts, end) => {
         const whole = bytesOf(make(), allowed(all));
         const bytes = whole.subarray(0, Math.ceil(whole.length * end));
-        const once = parse(make(9), [bytes]);
-        expect(parse(make(9), cutEvery(bytes, 1))).to.deep.equal(once);
-        expect(parse(make(9), randomly(bytes, parts))).to.deep.equal(once);
+        const once = parseToTexts(make(9), [bytes]);
+        expect(parseToTexts(make(9), cutEvery(bytes, 1))).to.deep.equal(once);
+        expect(parseToTexts(make(9), randomly(bytes, parts))).to.deep.equal(once);
       });
       fc.assert(property, { numRuns: stressed(5000, 150), ...seed });
     });
@@ -115,7 +125,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
         const decoder = Readable.from(randomly(Buffer.concat(chunks as Buffer[]), parts)).pipe(
           new FrameDecoder(make(), options),
         );
-        expect(await decoder.toArray()).to.deep.equal(sent);
+        expect(textsOf((await decoder.toArray()) as Buffer[])).to.deep.equal(textsOf(sent));
       });
       await fc.assert(property, { numRuns: stressed(500, 40), ...seed });
     });
@@ -181,13 +191,14 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
 
     it('a slow reader stops the parse in mid-chunk', async () => {
       const decoder = new FrameDecoder(make());
-      const bytes = bytesOf(make(), Array<Buffer>(5000).fill(Buffer.from('m')));
+      const count = stressed(5000, 1000);
+      const bytes = bytesOf(make(), Array<Buffer>(count).fill(Buffer.from('m')));
       let isTaken = false;
       decoder.write(bytes, () => (isTaken = true));
       await turn();
       expect([decoder.readableLength, isTaken]).to.deep.equal([256, false]);
       decoder.end();
-      expect((await decoder.toArray()).length).to.equal(5000);
+      expect((await decoder.toArray()).length).to.equal(count);
     });
 
     it('a parser and a writer are new each time: what one holds is not in another', () => {
