@@ -16,7 +16,7 @@ const QUICK = { backoff: { minMs: 1, maxMs: 2 } };
 
 describe('idempotent requests to a program that cannot run', () => {
   const cases = [
-    ['a missing script of python3', ['python3', ['nosuch.py']]],
+    ['a missing script of perl', ['perl', ['nosuch.pl']]],
     ['a script with a syntax error', ['sh', ['-c', 'if']]],
     ['a program that always exits with 0 at once', ['true', []]],
     ['a program that reads a request and dies of it', sh('head -c 5 >/dev/null; exit 1')],
@@ -42,7 +42,7 @@ describe('idempotent requests to a program that cannot run', () => {
   }
 
   it('one at a time, or after the first were rejected, break it as well', async () => {
-    await using port = new Port('python3', ['nosuch.py'], { ...QUICK, maxRestarts: 2 });
+    await using port = new Port('perl', ['nosuch.pl'], { ...QUICK, maxRestarts: 2 });
     const codes: unknown[] = [];
     for (let n = 0; n < 12; n += 1) codes.push((await rejection(port.request('x', again))).code);
     expect(codes.at(-1)).to.equal('ERR_REXPORT_BROKEN');
@@ -50,7 +50,7 @@ describe('idempotent requests to a program that cannot run', () => {
   });
 
   it('fail the pipeline of transform(), though onError takes what one row is to blame for', async () => {
-    await using port = new Port('python3', ['nosuch.py'], QUICK);
+    await using port = new Port('perl', ['nosuch.pl'], QUICK);
     const deadLetters: unknown[] = [];
     const stage = port.transform({ idempotent: true, onError: (error) => void deadLetters.push(error) });
     const rows = Readable.from(Array.from({ length: 1000 }, () => 'x'));
