@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { PortDuplex, type ExitError, type PortDuplexOptions } from '../../lib';
+import { sideBySide } from '../support/side-by-side';
 import { closed, rejection, sh } from '../support/streams';
 
 /** Prints a line on stdout and one on stderr, in turn. */
@@ -24,23 +25,28 @@ for (const pipes of [false, true]) {
       if (pipes && process.platform !== 'linux') this.skip(); // sockets everywhere else
     });
 
-    it('what is written goes to descriptor 3, what is read comes from 4, and prints are on stderr, in order', async () => {
-      const port = start(`${inTurn}; cat <&3 >&4; ${inTurn}`, { channel: 'fd3' });
-      const prints = text(port.stderr!);
-      port.end('the message');
-      expect(await text(port)).to.equal('the message');
-      expect(await prints).to.equal(linesInTurn + linesInTurn);
-      await closed(port);
-    });
+    const itWaits = sideBySide();
 
-    it('the program has nothing to read on its stdin', async () => {
+    itWaits(
+      'what is written goes to descriptor 3, what is read comes from 4, and prints are on stderr, in order',
+      async () => {
+        const port = start(`${inTurn}; cat <&3 >&4; ${inTurn}`, { channel: 'fd3' });
+        const prints = text(port.stderr!);
+        port.end('the message');
+        expect(await text(port)).to.equal('the message');
+        expect(await prints).to.equal(linesInTurn + linesInTurn);
+        await closed(port);
+      },
+    );
+
+    itWaits('the program has nothing to read on its stdin', async () => {
       const port = start('wc -c >&4', { channel: 'fd3' });
       port.end('not for you');
       expect((await text(port)).trim()).to.equal('0');
       await closed(port);
     });
 
-    it('megabytes of prints get between no bytes, and are drained unread', async () => {
+    itWaits('megabytes of prints get between no bytes, and are drained unread', async () => {
       const script = 'head -c 2000000 /dev/zero & head -c 2000000 /dev/zero >&2 & cat <&3 >&4; wait';
       const port = start(script, { channel: 'fd3' });
       const bytes = Buffer.alloc(2_000_000, 'all that matters ');
@@ -50,25 +56,28 @@ for (const pipes of [false, true]) {
       expect([port.bytesWritten, port.bytesRead]).to.deep.equal([2_000_000, 2_000_000]);
     });
 
-    it('what it printed is in its error', async () => {
+    itWaits('what it printed is in its error', async () => {
       const port = start('echo printed; echo said >&2; exit 3', { channel: 'fd3' });
       const error = (await rejection(text(port))) as ExitError;
       expect(error).to.include({ code: 'ERR_REXPORT_EXIT', exitCode: 3, stderrTail: 'printed\nsaid\n' });
       await closed(port);
     });
 
-    it('a program that closes descriptor 4, or 3, is noticed as one that closes its stdout, or its stdin', async () => {
-      const port = start('exec 4>&- 3<&-; echo ready; exec sleep 60', { channel: 'fd3' });
-      const closes = Promise.all([once(port.resume(), 'outputclosed'), once(port, 'inputclosed')]);
-      await once(port.stderr!, 'data');
-      const timer = setInterval(() => port.write('x'), 5);
-      await closes;
-      clearInterval(timer);
-      port.destroy();
-      await closed(port);
-    });
+    itWaits(
+      'a program that closes descriptor 4, or 3, is noticed as one that closes its stdout, or its stdin',
+      async () => {
+        const port = start('exec 4>&- 3<&-; echo ready; exec sleep 60', { channel: 'fd3' });
+        const closes = Promise.all([once(port.resume(), 'outputclosed'), once(port, 'inputclosed')]);
+        await once(port.stderr!, 'data');
+        const timer = setInterval(() => port.write('x'), 5);
+        await closes;
+        clearInterval(timer);
+        port.destroy();
+        await closed(port);
+      },
+    );
 
-    it('a descendant that holds descriptor 4 after the exit does not hold up the end', async () => {
+    itWaits('a descendant that holds descriptor 4 after the exit does not hold up the end', async () => {
       const port = start('sleep 60 >/dev/null 2>&1 & echo $! >&4', { channel: 'fd3', killTree: true });
       port.end();
       expect(await text(port)).to.match(/^\d+\n$/);
@@ -78,7 +87,7 @@ for (const pipes of [false, true]) {
     if (process.platform === 'linux') {
       const links = `exec perl -e 'open F, ">&=4"; print F readlink("/proc/self/fd/$_"), "\\n" for 1, 2'`;
 
-      it("`stderr: 'inherit'`: prints go where this process's own stderr goes", async () => {
+      itWaits("`stderr: 'inherit'`: prints go where this process's own stderr goes", async () => {
         const own = readlinkSync('/proc/self/fd/2');
         const port = start(links, { channel: 'fd3', stderr: 'inherit' });
         port.end();
@@ -87,7 +96,7 @@ for (const pipes of [false, true]) {
         await closed(port);
       });
 
-      it("`stderr: 'ignore'`: prints are thrown away", async () => {
+      itWaits("`stderr: 'ignore'`: prints are thrown away", async () => {
         const port = start(links, { channel: 'fd3', stderr: 'ignore' });
         port.end();
         expect(await text(port)).to.equal('/dev/null\n/dev/null\n');
@@ -95,7 +104,7 @@ for (const pipes of [false, true]) {
       });
     }
 
-    it('there may be further descriptors, from 5 on', async () => {
+    itWaits('there may be further descriptors, from 5 on', async () => {
       const port = start('cat <&3 >&4; cat <&5 >&6', { channel: 'fd3', stdio: { 5: 'in', 6: 'out' } });
       port.end('three');
       port.fds[5]!.end('five');
@@ -110,14 +119,16 @@ for (const pipes of [false, true]) {
       if (pipes && process.platform !== 'linux') this.skip(); // sockets everywhere else
     });
 
-    it('both come as one stream, in the order in which they were written', async () => {
+    const itWaits = sideBySide();
+
+    itWaits('both come as one stream, in the order in which they were written', async () => {
       const port = start(inTurn, { stderr: 'stdout' });
       expect(await text(port)).to.equal(linesInTurn);
       expect(port.stderr).to.equal(null);
       await closed(port);
     });
 
-    it('an error has no tail of it: its reader has had it', async () => {
+    itWaits('an error has no tail of it: its reader has had it', async () => {
       const port = start('echo said >&2; exit 3', { stderr: 'stdout' });
       let said = '';
       port.on('data', (chunk) => (said += String(chunk)));
@@ -127,23 +138,26 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('a slow reader holds the program back, which writes as ever: nothing is lost, and no write fails', async () => {
-      const script = 'for (1..3000) { print "o" x 300, "\\n" or die; print STDERR "e" x 300, "\\n" or die }';
-      const port = new PortDuplex('perl', ['-e', `$| = 1; ${script}`], {
-        pipes,
-        stderr: 'stdout',
-        highWaterMark: 1000,
-      });
-      let output = '';
-      for await (const chunk of port as AsyncIterable<Buffer>) {
-        output += String(chunk);
-        if (output.length % 7 === 0) await delay(1);
-      }
-      expect(output === `${'o'.repeat(300)}\n${'e'.repeat(300)}\n`.repeat(3000)).to.be.true;
-      await closed(port);
-    });
+    itWaits(
+      'a slow reader holds the program back, which writes as ever: nothing is lost, and no write fails',
+      async () => {
+        const script = 'for (1..3000) { print "o" x 300, "\\n" or die; print STDERR "e" x 300, "\\n" or die }';
+        const port = new PortDuplex('perl', ['-e', `$| = 1; ${script}`], {
+          pipes,
+          stderr: 'stdout',
+          highWaterMark: 1000,
+        });
+        let output = '';
+        for await (const chunk of port as AsyncIterable<Buffer>) {
+          output += String(chunk);
+          if (output.length % 7 === 0) await delay(1);
+        }
+        expect(output === `${'o'.repeat(300)}\n${'e'.repeat(300)}\n`.repeat(3000)).to.be.true;
+        await closed(port);
+      },
+    );
 
-    it('input passes as ever, and the program ends as ever', async () => {
+    itWaits('input passes as ever, and the program ends as ever', async () => {
       const port = start('cat; cat <&0 >&2; exit 0', { stderr: 'stdout' });
       const bytes = Buffer.alloc(1_000_000, 'bytes ');
       port.end(bytes);
@@ -151,7 +165,7 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    it('with `redirect` both go to the file, or to the next program', async () => {
+    itWaits('with `redirect` both go to the file, or to the next program', async () => {
       const folder = mkdtempSync(path.join(tmpdir(), 'rexport-merged-'));
       const [file, counted] = ['file', 'counted'].map((name) => path.join(folder, name));
       const first = start(inTurn, { stderr: 'stdout', redirect: true });
@@ -167,7 +181,7 @@ for (const pipes of [false, true]) {
       rmSync(folder, { recursive: true });
     });
 
-    it('with `stdout: ignore` both are thrown away', async () => {
+    itWaits('with `stdout: ignore` both are thrown away', async () => {
       const port = start('echo out; echo err >&2', { stdout: 'ignore', stderr: 'stdout' });
       await new Promise<void>((resolve) => port.end(() => resolve()));
       await closed(port);

@@ -11,6 +11,7 @@ import { survivors } from '../support/processes';
 import { startProgram } from '../support/programs';
 import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, rejection, sh } from '../support/streams';
+import { stressed } from '../support/stress';
 
 /**
  * Loaders, which take the end of their input for "all is there" and then commit: a marker shows it. A SIGTERM they handle
@@ -190,7 +191,8 @@ describe('PortDuplex: a program sees the end of its input only when that has end
     });
   }
 
-  for (const way of onceMore(['throw', 'reject', 'process.exit', 'SIGTERM'], ['process.exit', 'SIGTERM'])) {
+  const ways = stressed(['throw', 'reject', 'process.exit', 'SIGTERM'], ['throw', 'process.exit', 'SIGTERM']);
+  for (const way of onceMore(ways, ['process.exit'])) {
     itWaits(`not when its parent leaves by ${way}`, async () => {
       const marker = nextMarker();
       const [command, args] = loaders['Perl']!(marker);

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { PortDuplex } from '../../lib';
 import { ProcessEvents } from '../support/process-events';
 import { closed, idleSource, sh } from '../support/streams';
+import { stressed } from '../support/stress';
 
 describe('PortDuplex: an AbortSignal and timeoutMs', () => {
   let events: ProcessEvents;
@@ -14,7 +15,7 @@ describe('PortDuplex: an AbortSignal and timeoutMs', () => {
   it('has no listener on the signal once the program has ended well and all was read, and a late abort does nothing', async () => {
     const controller = new AbortController();
     const { signal } = controller;
-    const ports = Array.from({ length: 30 }, (_, index) => {
+    const ports = Array.from({ length: stressed(30, 12) }, (_, index) => {
       const port = new PortDuplex(...sh('echo hi'), { signal });
       // an open writable side keeps the port from closing
       if (index % 2 === 0) idleSource().pipe(port);
@@ -78,10 +79,19 @@ describe('PortDuplex: an AbortSignal and timeoutMs', () => {
   });
 
   it('does not count the time that a slow reader takes after the exit for timeoutMs', async () => {
-    const port = new PortDuplex('head', ['-c', '1000', '/dev/zero'], { stdin: 'ignore', timeoutMs: 1000 });
-    await once(port, 'exit');
+    const exited = async (timeoutMs: number): Promise<[port: PortDuplex, timeoutMs: number]> => {
+      const port = new PortDuplex('head', ['-c', '1000', '/dev/zero'], { stdin: 'ignore', timeoutMs });
+      try {
+        await once(port, 'exit');
+        return [port, timeoutMs];
+      } catch {
+        // on a busy machine the program itself may take longer
+        return exited(2 * timeoutMs);
+      }
+    };
+    const [port, timeoutMs] = await exited(200);
     // the time that the timer would take, if it still ran
-    await delay(1050);
+    await delay(timeoutMs + 50);
     let bytes = 0;
     for await (const chunk of port) bytes += (chunk as Buffer).length;
     expect(bytes).to.equal(1000);

@@ -69,7 +69,7 @@ describe('decode(encode(x)) is x', () => {
 });
 
 describe('random bytes', () => {
-  const runs = stressed(200, 40);
+  const runs = stressed(200, 20);
   it(`only ever give messages or one typed error, ${runs} times 5000 of them`, () => {
     const property = fc.property(
       format,

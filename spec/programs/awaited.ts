@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { PortDuplex } from '../../lib/index';
 
-const polite: [string, string[]] = ['sh', ['-c', 'trap "sleep 0.3; exit 7" TERM; echo; while :; do sleep 0.01; done']];
+const polite: [string, string[]] = ['sh', ['-c', 'trap "sleep 0.1; exit 7" TERM; echo; while :; do sleep 0.01; done']];
 
 async function started(): Promise<PortDuplex> {
   const port = new PortDuplex(...polite);
@@ -12,7 +12,7 @@ async function started(): Promise<PortDuplex> {
 
 const ways: Record<string, () => Promise<unknown>> = {
   async exited() {
-    return new PortDuplex('sleep', ['0.3']).resume().exited;
+    return new PortDuplex('sleep', ['0.1']).resume().exited;
   },
   async 'exited of a port that cannot be started'() {
     return new PortDuplex('no-such-program').on('error', () => undefined).exited;
@@ -28,7 +28,7 @@ const ways: Record<string, () => Promise<unknown>> = {
     return once(port, 'close');
   },
   async 'exited after destroy of a program that ignores SIGTERM, unref’ed'() {
-    const port = new PortDuplex('sh', ['-c', 'trap "" TERM; echo; exec sleep 30'], { forceKillAfterMs: 300 });
+    const port = new PortDuplex('sh', ['-c', 'trap "" TERM; echo; exec sleep 30'], { forceKillAfterMs: 100 });
     await once(port, 'data');
     port.unref().destroy();
     return port.exited;
