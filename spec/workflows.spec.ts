@@ -8,6 +8,7 @@ import { repository } from './support/pages';
 interface Step {
   readonly uses?: string;
   readonly run?: string;
+  readonly env?: Readonly<Record<string, string>>;
   readonly with?: { readonly 'node-version'?: number };
 }
 
@@ -75,6 +76,14 @@ describe('the workflows of the repository', () => {
     expect(others!.strategy!.matrix.os).to.deep.equal(['macos-latest', 'windows-latest']);
     expect(others!['continue-on-error']).to.equal(true);
     expect(others!.steps.map(({ run }) => run)).to.include('npm test');
+  });
+
+  it('CI runs the full sizes of the specs, beside .ci/run', () => {
+    const { full } = read<Workflow>('workflows', 'ci.yml').jobs;
+    expect(full).not.to.have.property('continue-on-error');
+    const [installed, , suite] = full!.steps.slice(-3);
+    expect(installed).to.include({ run: '.ci/install-programs' });
+    expect(suite).to.deep.equal({ run: 'npm test', env: { CI: 'true', STRESS: '1' } });
   });
 
   it('a release is published with provenance, after the suite', () => {
