@@ -76,13 +76,16 @@ for (const pipes of [true, false]) {
     it(`a pool with members killed at random: of ${asked} requests none is lost, none gets another's answer`, async () => {
       await using pool = new PortPool('perl', onChannel, { ...options, size: 3, maxInFlight: 4, maxRestarts: 1000 });
       const live = new Map<number, number>();
-      pool.on('spawn', ({ lane, pid }) => live.set(lane, pid ?? 0));
+      pool.on('spawn', ({ lane, pid }) => live.set(lane, pid!));
       pool.on('exit', ({ lane, pid }) => live.get(lane) === pid && live.delete(lane));
       let replies = 0;
       const killOne = (): void => {
-        const pids = [...live.values()].filter((pid) => pid > 0);
-        const pid = pids[Math.floor(Math.random() * pids.length)];
-        if (pid !== undefined) process.kill(pid, 'SIGKILL');
+        const lanes = [...live.keys()];
+        const lane = lanes[Math.floor(Math.random() * lanes.length)];
+        if (lane === undefined) return;
+        process.kill(live.get(lane)!, 'SIGKILL');
+        // it is gone before anybody is told
+        live.delete(lane);
       };
       const wrong: string[] = [];
       /** One that two children were killed with is asked anew, as its caller would. */

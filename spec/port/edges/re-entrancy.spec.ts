@@ -187,8 +187,11 @@ describe('every public method, inside every event', () => {
     broken: (port) => port.request('exit 1'),
     unexpected: (port) => port.request('raw 00000001410000000142'),
   };
+  // a Port is a pool of one lane: of more than one, these two events may find another alive
+  const ofPools = ['exit', 'unexpected'];
   for (const [name, make] of makers) {
     for (const [event, cause] of Object.entries(events)) {
+      if (name === 'PortPool' && !stressed(Object.keys(events), ofPools).includes(event)) continue;
       it(`${name}, ${event}: each promise settles, and no child is left`, async function () {
         this.timeout(60_000);
         await Promise.all(
@@ -197,7 +200,7 @@ describe('every public method, inside every event', () => {
             const port = make({
               ...QUICK,
               closeTimeoutMs: 300,
-              startTimeoutMs: 2000,
+              startTimeoutMs: 20_000,
               ...(breaks && { restart: 'temporary' }),
             });
             const children = new Children(port);
