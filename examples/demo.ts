@@ -140,6 +140,7 @@ async function play(): Promise<void> {
   );
   await needs('gzip', 'sort', 'head');
   for (const act of [makeLog, compress, restore, sortSome, breakOff]) await act();
+  // fewer for a small log, so that it is a short demo as a whole
   await survive(Math.min(20_000, Math.ceil(logBytes / 500)), title, say);
 }
 

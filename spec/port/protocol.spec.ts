@@ -6,7 +6,6 @@ import {
   jsonRpc,
   JsonRpcError,
   lines,
-  PoisonError,
   Port,
   PortPool,
   type JsonRpcMessage,
@@ -15,6 +14,7 @@ import {
   type PortOptions,
   type Protocol,
 } from '../../lib';
+import { askUnderKills, manyLives } from '../support/killed-pool';
 import { collectGarbage } from '../support/memory';
 import { isAlive, program } from '../support/ports';
 import { requirePrograms } from '../support/stress';
@@ -659,28 +659,10 @@ describe('Port by lines, without a protocol', () => {
   for (const [program, { args, request }] of Object.entries(programs)) {
     it(`drives ${program} in a pool whose members are killed: nothing lost, nothing crossed`, async function () {
       requirePrograms(this, program);
-      await using pool = new PortPool(program, args, { framing: lines(), size: 2 });
-      const alive = new Set<number>();
-      pool.on('spawn', ({ pid }) => alive.add(pid ?? 0));
-      pool.on('exit', ({ pid }) => alive.delete(pid ?? 0));
-      let [replies, kills] = [0, 0];
-      const ask = async (message: string): Promise<Buffer> => {
-        try {
-          return await pool.request(message, { idempotent: true });
-        } catch (error) {
-          // both of the children that had it were killed
-          if (error instanceof PoisonError) return ask(message);
-          throw error;
-        }
-      };
-      const asked = Array.from({ length: 300 }, async (_, n) => {
-        const reply = String(await ask(request(n)));
-        replies += 1;
-        const [pid] = alive;
-        if (replies % 60 === 0 && pid !== undefined) kills += Number(process.kill(pid, 'SIGKILL'));
-        return reply;
-      });
-      expect(await Promise.all(asked)).to.deep.equal(Array.from({ length: 300 }, (_, n) => String(n * n)));
+      await using pool = new PortPool(program, args, { ...manyLives, framing: lines() });
+      const numbers = Array.from({ length: 300 }, (_, n) => n);
+      const { replies, kills } = await askUnderKills(pool, numbers.map(request), 60);
+      expect(replies.map(String)).to.deep.equal(numbers.map((n) => String(n * n)));
       expect(kills).to.be.above(0);
     });
   }

@@ -7,6 +7,7 @@ import { check } from '../../check/check';
 import { main } from '../../check/cli';
 import { lengthPrefixed } from '../../check/wire';
 import type { Ordered, Said } from '../support/check';
+import { repeat } from '../support/stress';
 
 /** Most of them wait most of the time. */
 const AT_A_TIME = 20;
@@ -19,11 +20,8 @@ async function run(order: Ordered): Promise<unknown> {
 }
 
 void text(process.stdin).then(async (orders) => {
-  const waiting = [...(JSON.parse(orders) as Ordered[]).entries()];
+  const all = JSON.parse(orders) as Ordered[];
   const found: unknown[] = [];
-  const lane = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) found[next[0]] = await run(next[1]);
-  };
-  await Promise.all(Array.from({ length: AT_A_TIME }, lane));
+  await repeat(all.length, AT_A_TIME, async (number) => (found[number] = await run(all[number]!)));
   console.log(JSON.stringify(found));
 });

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { connect } from '@nats-io/transport-node';
 import { PortQueue } from '../../lib/jetstream';
-import { liveBytes } from './live-bytes';
+import { liveBytes } from '../support/memory';
 
 export interface Flow {
   readonly job: string;

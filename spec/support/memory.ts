@@ -5,6 +5,9 @@ import { runInNewContext } from 'node:vm';
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
+/** What a collection may find of a heap by chance. */
+const NOISE_BYTES = 64 * 1024;
+
 /** Lets go of everything nobody holds; the turns of the event loop are for WeakRefs and for memory of Buffers. */
 export async function collectGarbage(): Promise<void> {
   await new Promise((resolve) => setImmediate(resolve));
@@ -19,16 +22,28 @@ export async function bytesKeptBy(action: () => unknown): Promise<number> {
   return (await aliveBytes()) - before;
 }
 
+function aliveBytes(): Promise<number> {
+  return leastOf(() => process.memoryUsage().arrayBuffers);
+}
+
+/** How many bytes this process holds, what is garbage left out. */
+export function liveBytes(): Promise<number> {
+  return leastOf(() => {
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  }, NOISE_BYTES);
+}
+
 /** Memory of Buffers is given back by another thread: collect until a collection finds no more. */
-async function aliveBytes(): Promise<number> {
-  let alive = Infinity;
+async function leastOf(bytes: () => number, noise = 0): Promise<number> {
+  let least = Infinity;
   let last: number;
   do {
-    last = alive;
+    last = least;
     await collectGarbage();
-    alive = process.memoryUsage().arrayBuffers;
-  } while (alive < last);
-  return alive;
+    least = bytes();
+  } while (last - least > noise);
+  return least;
 }
 
 /** The sizes of all Buffers that `action` reserves. */

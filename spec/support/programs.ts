@@ -7,13 +7,15 @@ import { moduleOf } from './compiled-tree.cjs';
 
 const repository = path.join(__dirname, '..', '..');
 const rooms = ['lib', 'check', 'examples/children', 'spec/programs'];
+/** What programs load of the specs' support. */
+const shared = ['memory', 'random', 'running-spec', 'stress'];
 let isThere = false;
 
 /** Where the compiled program lies, with all of lib and check that it may load, and examples/children. */
 export function programPath(name: string): string {
   if (!isThere) {
     // what programs have in common with specs
-    moduleOf(path.join(repository, 'spec', 'support', 'random.ts'));
+    for (const name of shared) moduleOf(path.join(repository, 'spec', 'support', `${name}.ts`));
     for (const room of rooms) {
       for (const file of readdirSync(path.join(repository, room), { recursive: true, encoding: 'utf8' })) {
         if (file.endsWith('.ts')) moduleOf(path.join(repository, room, file));

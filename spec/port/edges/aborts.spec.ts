@@ -2,6 +2,7 @@
 import { getEventListeners, getMaxListeners, once, setMaxListeners, type EventEmitter } from 'node:events';
 import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { AbortController as PolyfilledController } from 'abort-controller';
 import { expect } from 'chai';
 import { Port, PortPool, type PortOptions } from '../../../lib';
@@ -166,7 +167,7 @@ describe('a signal of another make: the package abort-controller', () => {
     await ask(port, 'echo warm');
     const control = new PolyfilledController();
     const request = rejection(port.request('never', { signal: control.signal as AbortSignal }));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await turn();
     control.abort();
     const error = await request;
     if (error instanceof TypeError) expect(error.message).to.match(/^expected `signal` to be/);

@@ -4,6 +4,7 @@ import { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { ExitError, Port, PortPool, type PortOptions } from '../../../lib';
 import { Children, endOf, tallyOf, type AnyPort } from '../../support/port-edges';
@@ -130,7 +131,8 @@ describe('the error of a request whose child died: `behind`', () => {
     const aborted = rejection(port.request('slowly 100 a', { signal: control.signal }));
     const guilty = rejection(port.request('kill KILL'));
     const behind = rejection(port.request('echo b'));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // all three are with the child
+    await turn();
     control.abort();
     await aborted;
     expect(await guilty).to.include({ signal: 'SIGKILL', behind: 0 });

@@ -187,11 +187,14 @@ describe('every public method, inside every event', () => {
     broken: (port) => port.request('exit 1'),
     unexpected: (port) => port.request('raw 00000001410000000142'),
   };
+  const all = Object.entries(events);
   // a Port is a pool of one lane: of more than one, these two events may find another alive
-  const ofPools = ['exit', 'unexpected'];
+  const ofPools = stressed(
+    all,
+    all.filter(([event]) => ['exit', 'unexpected'].includes(event)),
+  );
   for (const [name, make] of makers) {
-    for (const [event, cause] of Object.entries(events)) {
-      if (name === 'PortPool' && !stressed(Object.keys(events), ofPools).includes(event)) continue;
+    for (const [event, cause] of name === 'Port' ? all : ofPools) {
       it(`${name}, ${event}: each promise settles, and no child is left`, async function () {
         this.timeout(60_000);
         await Promise.all(
