@@ -4,10 +4,11 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { ExitError, PortDuplex } from '../../lib';
 import { closed, CountingSink, rejection, sh, zeros } from '../support/streams';
+import { onceMore } from '../support/other-options';
 import { stressed } from '../support/stress';
 
 describe('PortDuplex: ports in a row', () => {
-  const times = stressed(50, 4);
+  const times = onceMore(stressed(50, 3), 1);
   for (const names of [['yes'], ['yes', 'cat']]) {
     it(`resolves ${names.join(' | ')} | head -n 1 within a second, with no child left, ${times} times`, async () => {
       for (let round = 0; round < times; round += 1) {

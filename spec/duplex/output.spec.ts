@@ -139,7 +139,7 @@ describe('PortDuplex: the output side', () => {
     expect(other.signalCode).to.equal('SIGINT');
   });
 
-  const failures = stressed(60, 8);
+  const failures = stressed(60, 5);
   it(`raises a failure at once where nobody reads, however the output and the exit meet, ${failures} times`, async () => {
     const run = async (): Promise<void> => {
       const port = new PortDuplex(...sh(FAILING.replace(String(TOTAL), '1000')));

@@ -7,12 +7,13 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'chai';
 import { ExitError, PortDuplex } from '../../lib';
+import { onceMore } from '../support/other-options';
 import { survivors } from '../support/processes';
 import { sideBySide } from '../support/side-by-side';
 import { closed, CountingSink, sh } from '../support/streams';
 import { repeat, stressed } from '../support/stress';
 
-const RUNS = stressed(200, 6);
+const RUNS = onceMore(stressed(200, 3), 2);
 const SIZES = stressed([300_000, 50_000_000], [300_000]);
 
 type Outcome = string;
@@ -123,7 +124,7 @@ describe('PortDuplex: a source that does not end is told to stop when its reader
     ],
     'a program that prints now and then': () => [new PortDuplex(...sh('while echo y; do sleep 0.01; done; exit 9'))],
   };
-  const times = stressed(50, 4);
+  const times = onceMore(stressed(50, 2), 1);
   for (const [title, start] of Object.entries(endless)) {
     itWaits(`${title}, ${times} times`, async () => {
       const counts = await tally(times, async () => {

@@ -1,6 +1,7 @@
 /** Spec files once more, with a PortDuplex that has other options unless it says otherwise. */
 import path from 'node:path';
 import * as rexport from '../../lib';
+import { SIDE_BY_SIDE } from './side-by-side';
 import { stressed } from './stress';
 
 /** An option that is to change nothing, and the variable by which the programs that specs run learn of it. */
@@ -22,13 +23,19 @@ function portWith(others: rexport.PortDuplexOptions): typeof rexport.PortDuplex 
 
 let isOnceMore = false;
 
-/** For a spec file: its cases, or, where it is described once more in small, those in which the option takes part. */
+/**
+ * Spec files, and how the titles begin of those of their specs in which the option takes part in a way of its own: in small
+ * these alone are described.
+ */
+export type Chosen = Readonly<Record<string, readonly string[]>>;
+
+/** For a spec file: its repetitions, or those that it has where it is described once more in small. */
 export function onceMore<T>(all: T, some: T): T {
   return isOnceMore ? stressed(all, some) : all;
 }
 
 /** To be called where specs are described. */
-export function describeWith(option: keyof typeof variables, files: readonly string[]): void {
+export function describeWith(option: keyof typeof variables, files: Chosen): void {
   const index = require.cache[require.resolve('../../lib')]!;
   const original: unknown = index.exports;
   // the programs that specs run have this to go by
@@ -37,17 +44,40 @@ export function describeWith(option: keyof typeof variables, files: readonly str
   index.exports = { ...rexport, PortDuplex: portWith({ [option]: true }) };
   isOnceMore = true;
   try {
-    for (const file of files) {
-      const module = require.resolve(path.join(__dirname, '..', file));
-      const loadedByMocha = require.cache[module];
-      delete require.cache[module];
-      // eslint-disable-next-line @typescript-eslint/no-require-imports
-      require(module);
-      if (loadedByMocha) require.cache[module] = loadedByMocha;
-      else delete require.cache[module];
+    for (const [file, titles] of Object.entries(files)) {
+      const describe = (): void => describeFile(path.join(__dirname, '..', file));
+      stressed(describe, () => withOnly(titles, describe))();
     }
   } finally {
     isOnceMore = false;
     index.exports = original;
   }
+}
+
+function describeFile(file: string): void {
+  const module = require.resolve(file);
+  const loadedByMocha = require.cache[module];
+  delete require.cache[module];
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  require(module);
+  if (loadedByMocha) require.cache[module] = loadedByMocha;
+  else delete require.cache[module];
+}
+
+function withOnly(titles: readonly string[], describe: () => void): void {
+  if (titles.length === 0) return;
+  const { it: original } = globalThis;
+  const left = new Set(titles);
+  globalThis.it = Object.assign((title: string, run?: Mocha.AsyncFunc) => {
+    const beginning = [SIDE_BY_SIDE, ...titles].find((beginning) => title.startsWith(beginning));
+    if (beginning === undefined) return;
+    left.delete(beginning);
+    return original(title, run);
+  }, original) as Mocha.TestFunction;
+  try {
+    describe();
+  } finally {
+    globalThis.it = original;
+  }
+  if (left.size > 0) throw new Error(`no spec begins with ${[...left].join(', or with ')}`);
 }
