@@ -12,7 +12,7 @@ process.env['MALLOC_MMAP_THRESHOLD_'] ??= '131072';
 // a Node that starts with it reads every certificate of that file, which is two thirds of its start; no spec speaks TLS
 delete process.env['NODE_EXTRA_CA_CERTS'];
 
-const HEAVY_BYTES = 150 << 20;
+const HEAVY_BYTES = 250 << 20;
 
 export const mochaHooks: RootHookObject = {
   /** After each file. */
