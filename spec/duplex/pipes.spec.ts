@@ -44,11 +44,16 @@ describe('PortDuplex with `pipes: true`: names of descriptors', () => {
   after(() => rmSync(home, { recursive: true }));
 
   const good = { stderr: '', exitCode: 0 };
-  const cases: [title: string, command: string, args: readonly string[], result: object][] = [
-    ['/dev/stdin, by cat', 'cat', ['/dev/stdin'], { ...good, stdout: 'input\n' }],
+  type Case = [title: string, command: string, args: readonly string[], result: object];
+  /** The same three descriptors, by other programs and other names of the same links. */
+  const more: Case[] = [
     ['/dev/stdin, by sort', 'sort', ['/dev/stdin'], { ...good, stdout: 'input\n' }],
     ['/proc/self/fd/0', 'cat', ['/proc/self/fd/0'], { ...good, stdout: 'input\n' }],
     ['/dev/fd/0, by a redirection of the shell', 'sh', ['-c', 'cat </dev/fd/0'], { ...good, stdout: 'input\n' }],
+    ['/dev/stderr', 'sh', ['-c', 'cat >/dev/stderr'], { stdout: '', stderr: 'input\n', exitCode: 0 }],
+  ];
+  const cases: Case[] = [
+    ['/dev/stdin, by cat', 'cat', ['/dev/stdin'], { ...good, stdout: 'input\n' }],
     [
       '/dev/stdin twice, one after another',
       'sh',
@@ -56,8 +61,8 @@ describe('PortDuplex with `pipes: true`: names of descriptors', () => {
       { stdout: 'input\n' },
     ],
     ['/dev/stdout', 'sh', ['-c', 'cat >/dev/stdout'], { ...good, stdout: 'input\n' }],
-    ['/dev/stderr', 'sh', ['-c', 'cat >/dev/stderr'], { stdout: '', stderr: 'input\n', exitCode: 0 }],
     ['/dev/stderr, by tee', 'tee', ['/dev/stderr'], { stdout: 'input\n', stderr: 'input\n', exitCode: 0 }],
+    ...stressed(more, []),
   ];
   for (const [title, command, args, result] of cases) {
     it(`a program opens ${title}; over sockets it cannot`, async () => {
@@ -183,7 +188,7 @@ describe('PortDuplex with `pipes: true`: the start', () => {
     expect(await until(() => readdirSync('/proc/self/fd').length === before)).to.be.true;
   });
 
-  const crowd = stressed(100, 20);
+  const crowd = stressed(100, 6);
   it(`${crowd} ports of one moment share a helper`, async () => {
     const ports = Array.from({ length: crowd }, () => new PortDuplex('cat', { pipes: true }));
     const outputs = ports.map((port, index) => {
@@ -211,10 +216,7 @@ describe('PortDuplex with `pipes: true`: where there are none', () => {
     readonly reason?: string;
   }
 
-  it('a program has a pipe where nothing is in the way', async function () {
-    requirePrograms(this, 'perl');
-    expect(await askProgram<Kind>('piped', ['kind'])).to.deep.equal({ kind: 'pipe input' });
-  });
+  // that it is a pipe where nothing is in the way, the names of its descriptors tell
 
   it('a program has a socket where /proc is hidden, and the trace says why', async function () {
     const { kind, reason } = await askProgram<Kind>('piped', ['kind'], inNamespace(this, 'mount -t tmpfs none /proc'));
@@ -239,19 +241,20 @@ describe('PortDuplex with `pipes: true`: this process is killed', () => {
 
   it('by SIGKILL in the midst of many starts, and no child and no helper is left', async function () {
     this.timeout(120_000);
-    let seen = 0;
-    for (let round = 0; round < stressed(50, 3); round += 1) {
+    for (let round = 0; round < stressed(50, 1); round += 1) {
       const { process: child, ended } = startProgram('piped', ['churn']);
       await once(child.stdout!, 'data');
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));
-      // Held, it can start no other before it dies.
-      child.kill('SIGSTOP');
-      const left = childrenOf(child.pid!);
-      seen += left.length;
+      let left: number[];
+      do {
+        child.kill('SIGCONT');
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 100));
+        // Held, it can start no other before it dies.
+        child.kill('SIGSTOP');
+        left = childrenOf(child.pid!);
+      } while (left.length === 0);
       child.kill('SIGKILL');
       await ended;
       expect(await survivors(left, 5000)).to.deep.equal([]);
     }
-    expect(seen).to.be.greaterThan(0);
   });
 });

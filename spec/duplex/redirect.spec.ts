@@ -29,7 +29,7 @@ import { closed, CountingSink, rejection, sh } from '../support/streams';
 import { repeat, stressed } from '../support/stress';
 
 /** More than a pipe or a buffer of ours holds. */
-const INPUT = 'a line of the input\n'.repeat(50_000);
+const INPUT = 'a line of the input\n'.repeat(stressed(50_000, 20_000));
 
 function redirected(command: string, args: readonly string[] = [], options: PortDuplexOptions = {}): PortDuplex {
   return new PortDuplex(command, args, { redirect: true, ...options });
@@ -99,7 +99,7 @@ describe('PortDuplex: redirect', () => {
       await closed(port);
     });
 
-    const megabytes = stressed(64, 8);
+    const megabytes = stressed(64, 3);
     it(`moves ${megabytes} MB through one program and through three, and reads and writes none of it itself`, async () => {
       type Moved = { bytes: number; read: number; written: number }[];
       const moved = await askProgram<Moved>('redirected', [`${megabytes}`]);
@@ -140,11 +140,15 @@ describe('PortDuplex: redirect', () => {
     const cat = (): PortDuplex => redirected('cat');
     const reversed = (): Transform =>
       new Transform({ transform: (chunk: Buffer, _encoding, callback) => callback(null, chunk.reverse()) });
-    const mixes: Record<string, () => (Readable | Writable)[]> = {
-      'a file, a program, a file': () => [source(), upper(), createWriteStream(output)],
-      'a file, three programs, a file': () => [source(), cat(), upper(), cat(), createWriteStream(output)],
+    type Mixes = Record<string, () => (Readable | Writable)[]>;
+    /** What the others have at one of their ends. */
+    const more: Mixes = {
       'a file, two programs, a stream': () => [source(), cat(), upper(), sinkInto()],
       'a stream, two programs, a file': () => [Readable.from([INPUT]), cat(), upper(), createWriteStream(output)],
+    };
+    const mixes: Mixes = {
+      'a file, a program, a file': () => [source(), upper(), createWriteStream(output)],
+      'a file, three programs, a file': () => [source(), cat(), upper(), cat(), createWriteStream(output)],
       'a stream, two programs, a stream': () => [Readable.from([INPUT]), cat(), upper(), sinkInto()],
       'a file, a program, two streams, a program, a file': () => [
         ...[source(), cat(), reversed(), reversed(), upper()],
@@ -167,6 +171,7 @@ describe('PortDuplex: redirect', () => {
         ...[source(), upper()],
         redirected(...sh(`cat >'${output}'`), { stdout: 'ignore' }),
       ],
+      ...stressed(more, {}),
     };
     const sinkInto = (): Writable =>
       new PassThrough().on('data', (chunk: Buffer) => writeFileSync(output, chunk, { flag: 'a' }));
@@ -266,7 +271,9 @@ describe('PortDuplex: redirect', () => {
       // with the shell's `exec` the reader closes its input long before it ends
       const readers = ['exec 0<&-; sleep 0.1; echo done', 'head -n 1 >/dev/null; echo done'];
       const failures = ['yes', 'yes; exit 7', 'while :; do echo y; sleep 0.001; done; exit 9'];
-      const pairs = readers.flatMap((leaving) => failures.map((failing) => [failing, leaving] as const));
+      const all = readers.flatMap((leaving) => failures.map((failing) => [failing, leaving] as const));
+      // in small each of them once
+      const pairs = stressed(all, [all[0]!, all[4]!, all[2]!]);
       await Promise.all(pairs.map((pair, index) => run(...pair, `${output} ${index}`)));
     });
 
@@ -560,7 +567,7 @@ describe('PortDuplex: redirect', () => {
         expect(first.pid).to.equal(undefined);
       };
       // many at once, so that the source is opened now before the refusal is known and now after
-      await repeat(stressed(100, 20), 20, () => run(new CountingSink()));
+      await repeat(stressed(100, 6), 20, () => run(new CountingSink()));
     });
 
     it('what others write to the port is an error: they would be lost in silence', async () => {

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { askProgram } from '../support/programs';
 
 const isStress = process.env['STRESS'] === '1';
-const RUNS = isStress ? 4000 : 60;
+const RUNS = isStress ? 4000 : 30;
 const SEED = Number(process.env['SEED'] ?? 1);
 
 describe('PortDuplex: its user may call any method in any event and callback, and throw there', () => {

@@ -24,8 +24,8 @@ describe('PortDuplex: leaks over time', function () {
     if (process.platform !== 'linux') this.skip(); // what is left is counted in /proc
   });
 
-  const lifeTimes = stressed(1000, 40);
-  const aborted = stressed(100, 30);
+  const lifeTimes = stressed(1000, 15);
+  const aborted = stressed(100, 15);
   const third = Math.floor(lifeTimes / 3);
 
   const counts = {
@@ -69,9 +69,10 @@ describe('PortDuplex: leaks over time', function () {
 
   it('until no descriptor is left, as many can be opened again once all are closed, and those before work', async () => {
     // Node itself forgets three descriptors when it runs out of them in the middle of a spawn: in two of three limits
-    const limit = { prelude: 'ulimit -n 70' };
+    const [most, rounds] = stressed(['70', '3'], ['58', '2']);
+    const limit = { prelude: `ulimit -n ${most}` };
     const [ports, bare] = await Promise.all(
-      ['port', 'bare'].map((way) => askProgram<Round[][]>('rounds', [way], limit)),
+      ['port', 'bare'].map((way) => askProgram<Round[][]>('rounds', [way, rounds], limit)),
     );
     const opened = ports!.map((rounds, taken) => {
       for (const { refused, said } of rounds) expect([refused, said]).to.deep.equal(['SpawnError EMFILE', ['x 0']]);

@@ -362,7 +362,7 @@ describe('PortDuplex: starting', () => {
     });
   });
 
-  const [count, limit] = stressed([1000, 400], [80, 150]);
+  const [count, limit] = stressed([1000, 400], [50, 110]);
   it(`${count} at once either work or fail cleanly`, async () => {
     const hasPipes = process.env['SPEC_PIPES'] !== undefined;
     const answer = await askProgram<{ outcomes: Record<string, number>; events: string[] }>('crowd', [`${count}`], {

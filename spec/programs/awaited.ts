@@ -1,6 +1,9 @@
-/** Awaits a promise of a port that is all there is to keep this process alive: `awaited.js WAY`. Prints `done` when it settles. */
+/**
+ * Awaits promises of ports, one after another, each of which is then all there is to keep this process alive: `awaited.js WAY...`.
+ * Prints `done` whenever one settles.
+ */
 import { once } from 'node:events';
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 
 const polite: [string, string[]] = ['sh', ['-c', 'trap "sleep 0.1; exit 7" TERM; echo; while :; do sleep 0.01; done']];
 
@@ -36,8 +39,10 @@ const ways: Record<string, () => Promise<unknown>> = {
 };
 
 async function main(): Promise<void> {
-  await ways[process.argv[2] ?? '']!();
-  console.log('done');
+  for (const way of process.argv.slice(2)) {
+    await ways[way]!();
+    console.log('done');
+  }
 }
 
 void main();

@@ -1,5 +1,5 @@
 /** `crowd.js COUNT`: that many children at once. Prints as JSON how many ended how, and what reached process. */
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 
 async function outcome(): Promise<string> {
   const port = new PortDuplex('true', {

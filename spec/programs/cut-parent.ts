@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events';
 import { pipeline } from 'node:stream/promises';
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 
 const [way, command = '', ...args] = process.argv.slice(2);
 const loader = new PortDuplex(command, args, {

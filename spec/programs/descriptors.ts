@@ -7,7 +7,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PortDuplex, SpawnError } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
+import { SpawnError } from '../../lib/errors';
 
 const MOST_LEFT = 14;
 

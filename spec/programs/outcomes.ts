@@ -10,7 +10,7 @@ import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { execa } from 'execa';
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 
 interface Stage {
   readonly stream: Duplex;

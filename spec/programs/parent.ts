@@ -4,7 +4,8 @@
  */
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
-import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
+import type { PortDuplexOptions } from '../../lib/duplex/port-duplex-options';
 
 type Command = [command: string, args?: readonly string[], options?: PortDuplexOptions];
 

@@ -6,7 +6,7 @@ import { subscribe } from 'node:diagnostics_channel';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { buffer, text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 import { closePipes, MAX_PIPES, PipeSource, type ChildEnd, type Pipe } from '../../lib/process/pipes';
 
 const NOBODY = 65_534;

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 
 /** Of all threads; the process's own count has those of its children in it once they are reaped. */
 function own(what: 'rchar' | 'wchar'): number {

@@ -5,7 +5,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
+import type { PortDuplexOptions } from '../../lib/duplex/port-duplex-options';
 import { randomOf } from '../support/random';
 
 const AT_A_TIME = 20;

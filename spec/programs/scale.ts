@@ -6,7 +6,8 @@ import { once, getEventListeners, getMaxListeners } from 'node:events';
 import { createReadStream, createWriteStream, readdirSync, readFileSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn } from 'node:timers/promises';
-import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
+import type { PortDuplexOptions } from '../../lib/duplex/port-duplex-options';
 
 const shared = new AbortController();
 const { signal } = shared;

@@ -7,7 +7,7 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import type { Readable, Writable } from 'node:stream';
-import { encodeFrame } from '../../lib/index';
+import { encodeFrame } from '../../lib/framing/length-prefix';
 
 const asked = (verb: string): Buffer => encodeFrame(verb);
 

@@ -1,6 +1,6 @@
 /** One child that ends by itself, and one that is ended; for a look at what is traced. */
 import { once } from 'node:events';
-import { PortDuplex } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
 
 async function run(): Promise<void> {
   const polite = new PortDuplex('sh', ['-c', 'exit 3', 'sh', 'secret-argument'], { env: { TOKEN: 'secret-variable' } });

@@ -5,7 +5,8 @@
 import { once } from 'node:events';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
+import type { PortDuplexOptions } from '../../lib/duplex/port-duplex-options';
 
 /** More than a port has, so that they take all the numbers that the ports had. */
 const COUNT_OF_ONE = 50;

@@ -5,7 +5,8 @@
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
-import { PortDuplex, type PortDuplexOptions } from '../../lib/index';
+import { PortDuplex } from '../../lib/duplex/port-duplex';
+import type { PortDuplexOptions } from '../../lib/duplex/port-duplex-options';
 
 export interface Loader {
   readonly args: readonly string[];
