@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import { expect } from 'chai';
-import { PortQueue, serveQueue, type ServedPool } from '../../lib/jetstream';
+import { PortQueue, serveQueue, type ServedPool, type ServeQueueOptions } from '../../lib/jetstream';
 import { answers, NatsServer, numbered, Opened, through } from '../support/nats';
 import { rejection } from '../support/streams';
 import { requirePrograms, stressed } from '../support/stress';
@@ -49,9 +50,13 @@ describe('a queue over a connection that is not as it should be', () => {
     return queue;
   }
 
-  function serveOn(connection: NatsConnection): { drain: AbortController; served: Promise<unknown> } {
+  function serveOn(
+    connection: NatsConnection,
+    pool = echo,
+    options?: ServeQueueOptions,
+  ): { drain: AbortController; served: Promise<unknown> } {
     const drain = new AbortController();
-    const served = serveQueue(echo, connection, 'edges', { signal: drain.signal });
+    const served = serveQueue(pool, connection, 'edges', { ...options, signal: drain.signal });
     served.catch(() => {});
     opened.add(async () => {
       drain.abort();
@@ -119,6 +124,41 @@ describe('a queue over a connection that is not as it should be', () => {
       await isBack;
       expect(await through(queue, ['another'], { job: 'one' })).to.deep.equal(['=another']);
     }
+  });
+
+  it('sends nothing while the server is away: it would only wait in the memory of the client', async () => {
+    const server = await newServer();
+    const [a, b] = [await connected(server), await connected(server)];
+    const rows = new EventEmitter();
+    const slow: ServedPool = {
+      request: async (row) => {
+        rows.emit('begun');
+        await once(rows, 'end');
+        return `=${String(row)}`;
+      },
+    };
+    const begun = once(rows, 'begun');
+    const ackWaitMs = 300;
+    const { drain, served } = serveOn(a, slow, { ackWaitMs });
+    const queue = queueOn(b);
+    const first = queue.request('row');
+    await begun;
+    await away(server, a, b);
+    const sent = (): number => a.stats().outMsgs + b.stats().outMsgs;
+    const before = sent();
+    const second = queue.request('another');
+    // of a row that takes long its worker says three times in this time that it works
+    await delay(ackWaitMs);
+    rows.emit('end');
+    await delay(ackWaitMs);
+    const sentMeanwhile = sent() - before;
+    rows.on('begun', () => setImmediate(() => rows.emit('end')));
+    await server.start();
+    expect(String(await first)).to.equal('=row');
+    expect(String(await second)).to.equal('=another');
+    expect(sentMeanwhile).to.equal(0);
+    drain.abort();
+    await served;
   });
 
   it('rejects, and does not throw, where the connection of a worker is closed already', async () => {
