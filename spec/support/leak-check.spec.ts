@@ -1,34 +1,12 @@
-import { execFile } from 'node:child_process';
-import path from 'node:path';
 import { expect } from 'chai';
+import { runFixtures } from './fixture-run';
 
-interface MochaReport {
-  passes: { title: string }[];
-  failures: { title: string; err: { message: string } }[];
-}
-
-/** Failures by title; a run of its own, since a leak here would fail this suite. */
-function runFixtures(name: string): Promise<Map<string, string>> {
-  const args = [
-    require.resolve('mocha/bin/mocha.js'),
-    '--no-config',
-    ...['--require', 'ts-node/register'],
-    ...['--require', path.join(__dirname, 'leak-check.ts')],
-    ...['--reporter', 'json'],
-    path.join(__dirname, 'fixtures', name),
-  ];
-  return new Promise((resolve, reject) => {
-    // their bounds are short on purpose, and STRESS=1 would make them four times as long
-    const env = { ...process.env, STRESS: '', LEAK_CHECK_SETTLE_MS: '300' };
-    execFile(process.execPath, args, { env }, (error, stdout, stderr) => {
-      try {
-        const report = JSON.parse(stdout) as MochaReport;
-        resolve(new Map(report.failures.map(({ title, err }) => [title, err.message])));
-      } catch {
-        reject(new Error(`no report from mocha: ${stderr}`, { cause: error }));
-      }
-    });
-  });
+/** Failures by title. */
+async function failuresOf(name: string, settleMs: number): Promise<Map<string, string>> {
+  // their bounds are short on purpose, and STRESS=1 would make them four times as long
+  const env = { STRESS: '', LEAK_CHECK_SETTLE_MS: String(settleMs) };
+  const { failures } = await runFixtures(name, env, 'leak-check');
+  return new Map(failures.map(({ title, err }) => [title, err.message]));
 }
 
 describe('the leak check', () => {
@@ -36,7 +14,7 @@ describe('the leak check', () => {
   let failuresWhileGoingOn: Map<string, string>;
 
   before('one run of each file of fixtures', async function () {
-    [failures, failuresWhileGoingOn] = await Promise.all([runFixtures('leaking.ts'), runFixtures('going-on.ts')]);
+    [failures, failuresWhileGoingOn] = await Promise.all([failuresOf('leaking', 150), failuresOf('going-on', 300)]);
   });
 
   it('fails a spec that leaves a child behind, with its command line', function () {
@@ -46,11 +24,11 @@ describe('the leak check', () => {
 
   it('fails a spec that leaves a descriptor behind, with its target', function () {
     if (process.platform !== 'linux') this.skip(); // children and descriptors are counted in /proc
-    expect(failures.get('a descriptor')).to.match(/descriptor of .*fixtures\/leaking\.ts$/m);
+    expect(failures.get('a descriptor')).to.match(/descriptor of .*fixtures\/leaking\.js$/m);
   });
 
   it('fails a spec that leaves timers behind, unref’ed or not, with the lines that made them', () => {
-    expect(failures.get('a timer')?.match(/timer made at .*leaking\.ts:\d+:\d+\)?$/gm)).to.have.length(2);
+    expect(failures.get('a timer')?.match(/timer made at .*leaking\.js:\d+:\d+\)?$/gm)).to.have.length(2);
   });
 
   it('fails a spec that leaves listeners on process behind, with the names of the events', () => {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import timers = require('node:timers');
-import type { Context, Hook, RootHookObject, Test } from 'mocha';
+import type { Context, Hook, RootHookObject, Suite, Test } from 'mocha';
 import { specBegins, specEnds, specsGoingOn } from './running-spec';
 import { stressed } from './stress';
 
@@ -23,7 +23,7 @@ const ownDescriptors = '/proc/self/fd';
 // getActiveResourcesInfo() does not count an unref'ed timer, and that is the one that nobody notices.
 const timersMade = new Map<NodeJS.Timeout, { stack?: string }>();
 const { setTimeout: unrecordedTimeout } = timers;
-const pause = (): Promise<void> => new Promise((resolve) => unrecordedTimeout(resolve, 5));
+const pause = (ms: number): Promise<void> => new Promise((resolve) => unrecordedTimeout(resolve, ms));
 
 for (const name of ['setTimeout', 'setInterval'] as const) {
   const original = timers[name] as (...args: unknown[]) => NodeJS.Timeout;
@@ -56,9 +56,16 @@ function ifThere<T>(look: () => T): T | undefined {
   }
 }
 
+/** Those of Node itself, which start no process. */
+let threadsOfNode = new Set<string>();
+
+function threads(): string[] {
+  return existsSync(ownTasks) ? readdirSync(ownTasks) : [];
+}
+
 function liveChildren(): number[] {
-  if (!existsSync(ownTasks)) return [];
-  return readdirSync(ownTasks)
+  return threads()
+    .filter((task) => !threadsOfNode.has(task))
     .flatMap((task) => ifThere(() => readFileSync(`${ownTasks}/${task}/children`, 'utf8'))?.split(' ') ?? [])
     .filter((pid) => pid !== '')
     .map(Number);
@@ -94,17 +101,20 @@ function takeSnapshot(): Snapshot {
 
 function leaksSince(before: Snapshot): string[] {
   const now = takeSnapshot();
+  latest = now;
   const children = now.children.filter((pid) => !before.children.includes(pid)).map(describeChild);
   const others = [...now.counts].filter(([name, count]) => count > (before.counts.get(name) ?? 0));
   return [...children, ...others.map(([name]) => name)];
 }
 
 async function leaksOnceSettled(before: Snapshot, withinMs = settleWithinMs): Promise<string[]> {
-  const deadline = performance.now() + withinMs;
+  const startedAt = performance.now();
   let leaks = leaksSince(before);
-  for (let turns = 0; leaks.length > 0 && performance.now() < deadline; turns += 1) {
+  for (let turns = 0; leaks.length > 0; turns += 1) {
+    const passedMs = performance.now() - startedAt;
+    if (passedMs >= withinMs) break;
     // most take a few turns, and a child that takes longer is not to be kept from its processor
-    await (turns < 10 ? turn() : pause());
+    await (turns < 10 ? turn() : pause(5 + passedMs / 5));
     leaks = leaksSince(before);
   }
   return leaks;
@@ -120,8 +130,12 @@ function plainError(message: string): Error {
   return error;
 }
 
+let isWarm = false;
 let beforeAllTests: Snapshot;
 let beforeThisTest: Snapshot;
+/** The last one that was compared with another, and the suite of the test after which it was taken. */
+let latest: Snapshot | undefined;
+let suiteOfLatest: Suite | undefined;
 let wereGoingOn: readonly string[] = [];
 const reported = new Set<string>();
 /** What was found while specs went on that had run out of time, by their titles: it is theirs for all that is known. */
@@ -141,7 +155,10 @@ export const mochaHooks: RootHookObject = {
     // Node opens the standard streams and libuv a spare descriptor when they are first needed, and never closes them.
     void process.stdout;
     void process.stderr;
-    await once(spawn(process.execPath, ['--version'], { stdio: ['pipe', 'ignore', 'ignore'] }), 'close');
+    if (!isWarm) await once(spawn(process.execPath, ['--version'], { stdio: ['pipe', 'ignore', 'ignore'] }), 'close');
+    if (!isWarm) threadsOfNode = new Set(threads().filter((task) => task !== String(process.pid)));
+    isWarm = true;
+    suiteOfLatest = undefined;
     beforeAllTests = takeSnapshot();
   },
 
@@ -152,13 +169,15 @@ export const mochaHooks: RootHookObject = {
     wereGoingOn = specsGoingOn();
     // mocha arms an asynchronous hook's own timeout after the hook has returned; the comparison is made under such a one
     await turn();
-    beforeThisTest = takeSnapshot();
+    // between two tests of one suite no hook runs that makes anything
+    beforeThisTest = latest !== undefined && test.parent === suiteOfLatest ? latest : takeSnapshot();
   },
 
   async afterEach(this: Context) {
     this.timeout(10 * endWithinMs);
     await specEnds(endWithinMs);
     const leaks = await leaksOnceSettled(beforeThisTest);
+    suiteOfLatest = this.currentTest?.parent;
     for (const leak of leaks) reported.add(leak);
     // what a failed test leaves behind comes of the failure, which has its own message
     if (this.currentTest?.state !== 'passed' || leaks.length === 0) return;

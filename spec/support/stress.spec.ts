@@ -1,48 +1,21 @@
-import { execFile } from 'node:child_process';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
+import { runFixtures, type Report } from './fixture-run';
 import { repeat } from './stress';
 import { rejection } from './streams';
-
-interface MochaReport {
-  pending: { title: string }[];
-  failures: { title: string; err: { message: string } }[];
-  passes: { title: string }[];
-}
-
-/** A run of its own: the environment is read once, and a failure there would be one here. */
-function runFixtures(env: NodeJS.ProcessEnv): Promise<MochaReport> {
-  const args = [
-    require.resolve('mocha/bin/mocha.js'),
-    '--no-config',
-    ...['--require', 'ts-node/register'],
-    ...['--reporter', 'json'],
-    path.join(__dirname, 'fixtures', 'stressed.ts'),
-  ];
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, { env: { ...process.env, ...env } }, (error, stdout, stderr) => {
-      try {
-        resolve(JSON.parse(stdout) as MochaReport);
-      } catch {
-        reject(new Error(`no report from mocha: ${stderr}`, { cause: error }));
-      }
-    });
-  });
-}
 
 function titles(runs: readonly { title: string }[]): string[] {
   return runs.map(({ title }) => title);
 }
 
 describe('what the specs need from the machine', () => {
-  let developer: MochaReport;
-  let ci: MochaReport;
+  let developer: Report;
+  let ci: Report;
 
   before('a run as a developer has it, and one as CI has it', async () => {
     [developer, ci] = await Promise.all([
-      runFixtures({ CI: 'false', STRESS: '0' }),
-      runFixtures({ CI: 'true', STRESS: '1' }),
+      runFixtures('stressed', { CI: 'false', STRESS: '0' }),
+      runFixtures('stressed', { CI: 'true', STRESS: '1' }),
     ]);
   });
 
