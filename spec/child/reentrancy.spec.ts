@@ -169,7 +169,7 @@ describe('servePort, whatever its handler, onError and the listeners of its stre
     this.timeout(stressed(300_000, 20_000));
     const events = new ProcessEvents();
     const ways = new Map<string, number>();
-    await repeat(stressed(4000, 200), 1, async (seed) => {
+    await repeat(stressed(4000, 60), 1, async (seed) => {
       const meddlers = new Meddlers(randomOf(seed));
       const outcome = await meddlers.run();
       const title = `seed ${seed}, ${[...meddlers.done].join(', ')}`;

@@ -12,6 +12,7 @@ import { programPath } from '../support/programs';
 import { ProcessEvents } from '../support/process-events';
 import { namesUnder } from '../support/pages';
 import { rejection } from '../support/streams';
+import { stressed } from '../support/stress';
 
 const KIB = 1024;
 const upper: MessageHandler = (message) => String(message).toUpperCase();
@@ -355,7 +356,7 @@ describe('servePort over any pair of streams', () => {
 
   describe('user code that calls back', () => {
     it('a handler may bring the next message while it is called, thousands of times', async () => {
-      const last = 20_000;
+      const last = stressed(20_000, 2000);
       const input = new Readable({ read: () => undefined });
       const output = new PassThrough();
       const handler: MessageHandler = (message) => {

@@ -3,6 +3,7 @@ import { contentLength, type ContentLengthOptions } from '../../lib/framing/cont
 import { FrameDecoder } from '../../lib/framing/frame-decoder';
 import { cutEvery, thrownBy } from '../support/frames';
 import { rejection } from '../support/streams';
+import { stressed } from '../support/stress';
 
 function read(text: string, options?: ContentLengthOptions, chunkBytes = Math.max(1, text.length)): string[] {
   const parser = contentLength(options).parser();
@@ -53,7 +54,7 @@ describe('contentLength()', () => {
     ['HTTP', 'HTTP/1.1 200 OK\r\n', 'which is HTTP'],
   ];
   for (const [title, text, message] of bad) {
-    for (const chunkBytes of [1, 5, 10_000]) {
+    for (const chunkBytes of stressed([1, 5, 10_000], [5, 10_000])) {
       it(`refuses ${title}, in chunks of ${chunkBytes}, and goes on refusing`, () => {
         const parser = contentLength().parser();
         const error = thrownBy(() => {

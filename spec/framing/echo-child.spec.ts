@@ -6,6 +6,7 @@ import type { FrameFormat } from '../../lib/framing/format';
 import { LengthPrefixDecoder } from '../../lib/framing/length-prefix-decoder';
 import { LengthPrefixEncoder } from '../../lib/framing/length-prefix-encoder';
 import { pattern } from '../support/frames';
+import { stressed } from '../support/stress';
 
 const SIZES = [
   0,
@@ -29,7 +30,7 @@ const SIZES = [
   65537,
   100_000,
   1 << 20,
-  8 << 20,
+  ...stressed([8 << 20], []),
 ];
 
 describe('through a child that echoes bytes', () => {

@@ -85,7 +85,7 @@ describe('LengthPrefixDecoder', () => {
   });
 
   describe('messages before the error', () => {
-    const whole = Array.from({ length: 600 }, (_, i) => `message ${i}`);
+    const whole = Array.from({ length: stressed(600, 300) }, (_, i) => `message ${i}`);
     const ends: Record<string, { readonly bytes: Buffer; readonly code: string; readonly options?: object }> = {
       'a truncation': { bytes: Buffer.of(0, 0), code: TRUNCATED },
       'an oversize': { bytes: Buffer.alloc(4, 0xff), code: TOO_LARGE },
@@ -264,8 +264,9 @@ describe('LengthPrefixDecoder', () => {
   });
 
   describe('back-pressure', () => {
-    it('delivers 64 KiB of 16,384 empty frames with the queue never above highWaterMark', async () => {
-      const decoder = fed([Buffer.alloc(64 * KIB)]);
+    const empty = stressed(16_384, 4096);
+    it(`delivers ${empty} empty frames of one chunk with the queue never above highWaterMark`, async () => {
+      const decoder = fed([Buffer.alloc(4 * empty)]);
       let delivered = 0;
       let longest = 0;
       for (;;) {
@@ -276,12 +277,12 @@ describe('LengthPrefixDecoder', () => {
         else await Promise.race([once(decoder, 'readable'), once(decoder, 'end')]);
       }
       expect(longest).to.be.at.most(256);
-      expect(delivered).to.equal(16_384);
+      expect(delivered).to.equal(empty);
     });
 
     it('stops in mid-chunk when 1 MiB waits, and goes on when the reader has taken some', async () => {
-      const messages = Array.from({ length: 40 }, () => pattern(100 * KIB));
-      const decoder = fed([frames(messages)]);
+      const one = pattern(100 * KIB);
+      const decoder = fed([frames(Array<Buffer>(40).fill(one))]);
       await turn();
       expect(decoder.readableLength).to.equal(11);
       const seen: Buffer[] = [];
@@ -290,11 +291,11 @@ describe('LengthPrefixDecoder', () => {
         expect(decoder.readableLength).to.be.at.most(11);
       }
       expect(seen).to.have.length(40);
-      expect(seen.every((message) => message.equals(pattern(100 * KIB)))).to.equal(true);
+      expect(seen.every((message) => message.equals(one))).to.equal(true);
     });
 
     it('hands on messages that are each larger than what may wait', async () => {
-      const messages = [pattern(3 * MIB), pattern(3 * MIB), pattern(3 * MIB)];
+      const messages = [1, 2, 3].map((i) => pattern(stressed(3 * MIB, MIB + i)));
       const decoder = fed(cutEvery(frames(messages), 64 * KIB));
       let seen = 0;
       for await (const message of decoder) {
@@ -315,7 +316,7 @@ describe('LengthPrefixDecoder', () => {
       const decoder = source.pipe(new LengthPrefixDecoder());
       const sink = new SlowSink();
       decoder.pipe(sink);
-      while (sink.seen.length < 1000) {
+      while (sink.seen.length < stressed(1000, 400)) {
         expect(decoder.readableLength).to.be.at.most(256);
         await turn();
       }
@@ -366,7 +367,7 @@ describe('LengthPrefixDecoder', () => {
   });
 
   it('gives one frame over thousands of chunks equal to the original', async () => {
-    const [bytes, chunkBytes] = stressed([48 * MIB, 8 * KIB], [4 * MIB, 2 * KIB]);
+    const [bytes, chunkBytes] = stressed([48 * MIB, 8 * KIB], [MIB, KIB / 2]);
     const message = pattern(bytes);
     const [got] = (await fed(cutEvery(frames([message]), chunkBytes)).toArray()) as [Buffer];
     const hash = (bytes: Buffer) => createHash('sha1').update(bytes).digest('hex');

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { LengthPrefixEncoder, type LengthPrefixEncoderOptions } from '../../lib/framing/length-prefix-encoder';
 import { resizable } from '../support/memory';
 import { frames, parse, pattern, texts } from '../support/frames';
+import { stressed } from '../support/stress';
 
 const KIB = 1024;
 
@@ -233,7 +234,7 @@ describe('LengthPrefixEncoder', () => {
       it(`emits drain after each false, exactly when writableNeedDrain ends, for messages of ${size} bytes`, async () => {
         const encoder = new LengthPrefixEncoder({ highWaterMark: 20_000 });
         encoder.resume();
-        for (let round = 0; round < 20; round++) {
+        for (let round = 0; round < stressed(20, 4); round++) {
           while (encoder.write(Buffer.alloc(size)));
           expect(encoder.writableNeedDrain).to.equal(true);
           await once(encoder, 'drain');

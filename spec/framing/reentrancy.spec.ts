@@ -197,7 +197,7 @@ async function faultOf(kind: 'encoder' | 'decoder', seed: number): Promise<strin
 describe('users that call a codec back from every event and callback, and throw in them', () => {
   for (const kind of ['encoder', 'decoder'] as const) {
     it(`never make the ${kind} lose or cut a message, or forget a callback`, async function () {
-      const runs = stressed(5000, 60);
+      const runs = stressed(5000, 25);
       this.timeout(runs * 100);
       const first = Number(process.env['SEED'] ?? 1);
       for (let seed = first; seed < first + runs; seed++) {

@@ -29,10 +29,10 @@ describe('decode(encode(x)) is x', () => {
       cuts,
       (messages, of, copy, parts) => {
         const chunks = randomly(frames(messages, of), parts);
-        expect(parse(chunks, { ...of, copy })).to.deep.equal(messages.map((bytes) => Buffer.from(bytes)));
+        expect(latin1(parse(chunks, { ...of, copy }))).to.deep.equal(latin1(messages));
       },
     );
-    fc.assert(property, { numRuns: stressed(2000, 200), ...repeatable });
+    fc.assert(property, { numRuns: stressed(2000, 50), ...repeatable });
   });
 
   it('through the streams, with random marks', async () => {
@@ -49,10 +49,10 @@ describe('decode(encode(x)) is x', () => {
         const bytes = Buffer.concat((await encoder.toArray()) as Buffer[]);
         expect(bytes.equals(frames(messages, of))).to.equal(true);
         const decoder = Readable.from(randomly(bytes, parts)).pipe(new LengthPrefixDecoder({ ...of, ...marks }));
-        expect(await decoder.toArray()).to.deep.equal(messages.map((one) => Buffer.from(one)));
+        expect(latin1((await decoder.toArray()) as Buffer[])).to.deep.equal(latin1(messages));
       },
     );
-    await fc.assert(property, { numRuns: stressed(200, 60), ...repeatable });
+    await fc.assert(property, { numRuns: stressed(200, 15), ...repeatable });
   });
 
   it('for messages around 16 KiB, 64 KiB and 1 MiB, whatever the order', async () => {
@@ -64,12 +64,12 @@ describe('decode(encode(x)) is x', () => {
       for await (const got of decoder) expect(messages[i++]?.equals(got as Buffer)).to.equal(true);
       expect(i).to.equal(sizes.length);
     });
-    await fc.assert(property, { numRuns: stressed(30, 15), ...repeatable });
+    await fc.assert(property, { numRuns: stressed(30, 8), ...repeatable });
   });
 });
 
 describe('random bytes', () => {
-  const runs = stressed(200, 20);
+  const runs = stressed(200, 8);
   it(`only ever give messages or one typed error, ${runs} times 5000 of them`, () => {
     const property = fc.property(
       format,
@@ -110,9 +110,14 @@ describe('random bytes', () => {
           .to.have.property('code')
           .that.matches(/^ERR_REXPORT_/);
     });
-    await fc.assert(property, { numRuns: stressed(300, 100), ...repeatable });
+    await fc.assert(property, { numRuns: stressed(300, 30), ...repeatable });
   });
 });
+
+/** Texts are compared in no time, unlike the numbers in a Buffer. */
+function latin1(messages: readonly Uint8Array[]): string[] {
+  return messages.map((message) => Buffer.from(message).toString('latin1'));
+}
 
 function randomly(bytes: Buffer, parts: readonly number[]): Buffer[] {
   const offsets = parts.map((part) => Math.floor(part * bytes.length)).sort((a, b) => a - b);

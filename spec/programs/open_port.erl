@@ -1,5 +1,5 @@
 % An Erlang host: runs Command with Args behind open_port, checks that messages come back, in order, and how it ends.
-%   erl ... -run open_port main Width Command Arg...
+%   Module:main([Width, Command, Arg...])
 -module(open_port).
 -export([main/1]).
 

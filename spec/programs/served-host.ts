@@ -1,7 +1,7 @@
 /**
- * A host with servePort children that it is killed over: prints their numbers as JSON once each is in its state. The
- * first is idle; the second has a handler that hangs, and more messages behind it than one chunk; the third, one that
- * hangs after the end of its input; the fourth keeps itself with a timer after the end.
+ * A host with servePort children that it is killed over, `served-host.js STATE...`: prints their numbers as JSON once each is
+ * in its state: `idle`; `hanging`, with a handler that hangs, and more messages behind it than one chunk; `ended`, with one
+ * that hangs after the end of its input; `kept`, by a timer after the end.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,19 +15,32 @@ function start(...args: string[]): ChildProcessByStdio<Writable, Readable, null>
   return spawn(process.execPath, [path.join(__dirname, 'served.js'), ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
 }
 
+type Child = ReturnType<typeof start>;
+
+const bring: Record<string, (child: Child) => unknown> = {
+  idle: () => undefined,
+  async hanging({ stdin, stdout }) {
+    stdin.write(asked('print hangs'));
+    await once(stdout, 'data');
+    stdin.write(Buffer.concat([asked('never'), ...Array<Buffer>(150).fill(asked(`echo ${'x'.repeat(1000)}`))]));
+  },
+  ended: ({ stdin }) => stdin.end(asked('never')),
+  async kept({ stdin, stdout }) {
+    stdin.write(asked('keep'));
+    await once(stdout, 'data');
+    stdin.end();
+  },
+};
+
 async function main(): Promise<void> {
-  const [idle, hanging, ended, kept] = [start(), start(), start(), start()];
-  const all = [idle, hanging, ended, kept];
-  for (const child of all) child.stdin.write(asked('pid'));
-  await Promise.all(all.map((child) => once(child.stdout, 'data')));
-  hanging.stdin.write(asked('print hangs'));
-  await once(hanging.stdout, 'data');
-  hanging.stdin.write(Buffer.concat([asked('never'), ...Array<Buffer>(150).fill(asked(`echo ${'x'.repeat(1000)}`))]));
-  ended.stdin.end(asked('never'));
-  kept.stdin.write(asked('keep'));
-  await once(kept.stdout, 'data');
-  kept.stdin.end();
-  process.stdout.write(`${JSON.stringify(all.map(({ pid }) => pid))}\n`);
+  const children = process.argv.slice(2).map(async (state) => {
+    const child = start();
+    child.stdin.write(asked('pid'));
+    await once(child.stdout, 'data');
+    await bring[state]!(child);
+    return child.pid;
+  });
+  process.stdout.write(`${JSON.stringify(await Promise.all(children))}\n`);
 }
 
 void main();

@@ -16,6 +16,18 @@ export const FORMATS: readonly FrameFormat[] = [
   { prefix: 'varint' },
 ];
 
+/** Of them, one of each way in which a length is read or written. */
+export const KINDS_OF_FORMATS: readonly FrameFormat[] = [
+  { packet: 1 },
+  { packet: 2 },
+  { packet: 4 },
+  { prefix: 3, endian: 'little', lengthIncludesPrefix: true },
+  { prefix: 4, endian: 'little', lengthIncludesPrefix: false },
+  { prefix: 8, endian: 'big', lengthIncludesPrefix: false },
+  { prefix: 8, endian: 'little', lengthIncludesPrefix: true },
+  { prefix: 'varint' },
+];
+
 export function frames(messages: readonly Message[], format?: FrameFormat): Buffer {
   return Buffer.concat(messages.map((message) => encodeFrame(message, format)));
 }
