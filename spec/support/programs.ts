@@ -6,13 +6,18 @@ import { text } from 'node:stream/consumers';
 import { moduleOf } from './compiled-tree.cjs';
 
 const repository = path.join(__dirname, '..', '..');
-const rooms = ['lib', 'check', 'examples/children', 'spec/programs'];
+const rooms = ['lib', 'check', 'examples', 'spec/programs'];
 /** What programs load of the specs' support. */
 const shared = ['memory', 'random', 'running-spec', 'stress'];
 let isThere = false;
 
-/** Where the compiled program lies, with all of lib and check that it may load, and examples/children. */
+/** Where the compiled program lies, with all that it may load. */
 export function programPath(name: string): string {
+  return compiledPath(`spec/programs/${name}.ts`);
+}
+
+/** Where a source of lib, check, examples or spec/programs lies compiled, with all of these, which it may load. */
+export function compiledPath(source: string): string {
   if (!isThere) {
     // what programs have in common with specs
     for (const name of shared) moduleOf(path.join(repository, 'spec', 'support', `${name}.ts`));
@@ -23,7 +28,7 @@ export function programPath(name: string): string {
     }
     isThere = true;
   }
-  return moduleOf(path.join(repository, 'spec', 'programs', `${name}.ts`));
+  return moduleOf(path.join(repository, source));
 }
 
 export interface Ended {
