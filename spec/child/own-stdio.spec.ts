@@ -17,6 +17,8 @@ import { rejection } from '../support/streams';
 import { stressed } from '../support/stress';
 
 const MIB = 1024 * 1024;
+/** Of a print or of a reply, more than is between the child and its host. */
+const mebibytes = stressed(8, 2);
 
 /** A Port whose child is spec/programs/served.ts. */
 function served(options: PortOptions = {}, ...args: string[]): Port {
@@ -83,13 +85,13 @@ describe('a servePort child', () => {
 
   it('holds who prints back while nobody reads stderr, and lets him go on then', async () => {
     const child = startServed();
-    child.stdin.write(frames(['flood 8']));
+    child.stdin.write(frames([`flood ${mebibytes}`]));
     // it prints as much as the pipe takes
     await once(child.stderr, 'readable');
     const stderr = text(child.stderr);
     expect(String(await once(child.stdout, 'data'))).to.equal('\0\0\0\u0007flooded');
     child.stdin.end();
-    expect((await stderr).length).to.equal(8 * MIB);
+    expect((await stderr).length).to.equal(mebibytes * MIB);
   });
 
   it('answers all that came before the end of its input, though nothing else keeps it, then exits with code 0', async () => {
@@ -118,13 +120,13 @@ describe('a servePort child', () => {
   it('leaves no reply behind, however slow its host reads and however short the while is', async () => {
     const child = startServed('1', '4', '0');
     const exited = once(child, 'exit');
-    child.stdin.end(frames(['keep', `bytes ${8 * MIB}`, `bytes ${MIB}`]));
+    child.stdin.end(frames(['keep', `bytes ${mebibytes * MIB}`, `bytes ${MIB}`]));
     const chunks: Buffer[] = [];
     for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
       chunks.push(chunk);
       if (chunks.length % 20 === 0) await delay(2);
     }
-    expect(parse(chunks).map(({ length }) => length)).to.deep.equal([0, 8 * MIB, MIB]);
+    expect(parse(chunks).map(({ length }) => length)).to.deep.equal([0, mebibytes * MIB, MIB]);
     expect(await exited).to.deep.equal([0, null]);
   });
 

@@ -7,14 +7,17 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import { PortDuplex, type ExitError, type PortDuplexOptions } from '../../lib';
+import { inSmallOnly } from '../support/in-small-only';
 import { sideBySide } from '../support/side-by-side';
 import { closed, rejection, sh } from '../support/streams';
+import { stressed } from '../support/stress';
 
 /** Prints a line on stdout and one on stderr, in turn. */
 const inTurn = 'for i in 1 2 3 4 5 6 7 8 9 10; do echo out $i; echo err $i >&2; done';
+const MUCH = stressed(2_000_000, 700_000);
 const linesInTurn = Array.from({ length: 10 }, (_, i) => `out ${i + 1}\nerr ${i + 1}\n`).join('');
 
-for (const pipes of [false, true]) {
+function describeOver(pipes: boolean): void {
   const over = pipes ? 'pipes' : 'sockets';
   const start = (script: string, options: PortDuplexOptions): PortDuplex =>
     new PortDuplex(...sh(script), { pipes, ...options });
@@ -46,14 +49,14 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    itWaits('megabytes of prints get between no bytes, and are drained unread', async () => {
-      const script = 'head -c 2000000 /dev/zero & head -c 2000000 /dev/zero >&2 & cat <&3 >&4; wait';
+    itWaits('prints, however many, get between no bytes, and are drained unread', async () => {
+      const script = `head -c ${MUCH} /dev/zero & head -c ${MUCH} /dev/zero >&2 & cat <&3 >&4; wait`;
       const port = start(script, { channel: 'fd3' });
-      const bytes = Buffer.alloc(2_000_000, 'all that matters ');
+      const bytes = Buffer.alloc(MUCH, 'all that matters ');
       port.end(bytes);
       expect((await buffer(port)).equals(bytes)).to.be.true;
       await closed(port);
-      expect([port.bytesWritten, port.bytesRead]).to.deep.equal([2_000_000, 2_000_000]);
+      expect([port.bytesWritten, port.bytesRead]).to.deep.equal([MUCH, MUCH]);
     });
 
     itWaits('what it printed is in its error', async () => {
@@ -141,7 +144,8 @@ for (const pipes of [false, true]) {
     itWaits(
       'a slow reader holds the program back, which writes as ever: nothing is lost, and no write fails',
       async () => {
-        const script = 'for (1..3000) { print "o" x 300, "\\n" or die; print STDERR "e" x 300, "\\n" or die }';
+        const lines = stressed(3000, 1000);
+        const script = `for (1..${lines}) { print "o" x 300, "\\n" or die; print STDERR "e" x 300, "\\n" or die }`;
         const port = new PortDuplex('perl', ['-e', `$| = 1; ${script}`], {
           pipes,
           stderr: 'stdout',
@@ -152,7 +156,7 @@ for (const pipes of [false, true]) {
           output += String(chunk);
           if (output.length % 7 === 0) await delay(1);
         }
-        expect(output === `${'o'.repeat(300)}\n${'e'.repeat(300)}\n`.repeat(3000)).to.be.true;
+        expect(output === `${'o'.repeat(300)}\n${'e'.repeat(300)}\n`.repeat(lines)).to.be.true;
         await closed(port);
       },
     );
@@ -189,3 +193,16 @@ for (const pipes of [false, true]) {
     });
   });
 }
+
+describeOver(false);
+inSmallOnly(
+  [
+    'what is written goes to descriptor 3',
+    'prints, however many',
+    'a program that closes descriptor 4',
+    'both come as one stream',
+    'a slow reader holds the program back',
+    'with `redirect` both go',
+  ],
+  () => describeOver(true),
+);

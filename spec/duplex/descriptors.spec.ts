@@ -18,7 +18,8 @@ import { expect } from 'chai';
 import { PortDuplex, type PortDuplexOptions } from '../../lib';
 import { isAlive, survivors, until } from '../support/processes';
 import { sideBySide } from '../support/side-by-side';
-import { requirePrograms } from '../support/stress';
+import { inSmallOnly } from '../support/in-small-only';
+import { requirePrograms, stressed } from '../support/stress';
 import { closed, rejection, sh, zeros } from '../support/streams';
 import { thrownToProcess } from '../support/thrown';
 
@@ -28,7 +29,10 @@ const commits = [
   ['-e', 'open F, "<&=3"; $| = 1; print "ready\\n"; 1 while <F>; open O, ">", $ARGV[0]; print O "all"; exit 7'],
 ] as const;
 
-for (const pipes of [false, true]) {
+/** More than what is between the program and a reader. */
+const MUCH = stressed(3_000_000, 700_000);
+
+function describeOver(pipes: boolean): void {
   const over = pipes ? 'pipes' : 'sockets';
   const start = (script: string, options: PortDuplexOptions = {}): PortDuplex => {
     const port = new PortDuplex(...sh(script), { pipes, ...options });
@@ -55,18 +59,14 @@ for (const pipes of [false, true]) {
       await closed(port);
     });
 
-    itWaits('each carries megabytes of its own beside the others', async () => {
-      const script = 'head -c 3000000 /dev/zero | tr "\\0" c >&4 & cat <&3 >&5 & cat; wait';
+    itWaits('each carries much of its own beside the others', async () => {
+      const script = `head -c ${MUCH} /dev/zero | tr "\\0" c >&4 & cat <&3 >&5 & cat; wait`;
       const port = new PortDuplex(...sh(script), { pipes, stdio: { 3: 'in', 4: 'out', 5: 'out' } });
-      const [a, b] = [Buffer.alloc(2_000_000, 'a'), Buffer.alloc(1_000_000, 'b')];
+      const [a, b] = [Buffer.alloc(MUCH - 1, 'a'), Buffer.alloc(MUCH - 2, 'b')];
       port.end(a);
       port.fds[3]!.end(b);
       const [own, four, five] = await Promise.all([buffer(port), buffer(port.fds[4]!), buffer(port.fds[5]!)]);
-      expect([own.equals(a), four.equals(Buffer.alloc(3_000_000, 'c')), five.equals(b)]).to.deep.equal([
-        true,
-        true,
-        true,
-      ]);
+      expect([own.equals(a), four.equals(Buffer.alloc(MUCH, 'c')), five.equals(b)]).to.deep.equal([true, true, true]);
       await closed(port);
     });
 
@@ -112,13 +112,13 @@ for (const pipes of [false, true]) {
     });
 
     itWaits('a program that writes where nobody reads is drained, and ends', async () => {
-      const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'out' } });
+      const port = start(`head -c ${MUCH} /dev/zero >&3; echo done`, { stdio: { 3: 'out' } });
       expect(await text(port)).to.equal('done\n');
       await closed(port);
     });
 
     itWaits('a program that writes both ways where nobody reads is drained, and ends', async () => {
-      const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'duplex' } });
+      const port = start(`head -c ${MUCH} /dev/zero >&3; echo done`, { stdio: { 3: 'duplex' } });
       expect(await text(port)).to.equal('done\n');
       await closed(port);
     });
@@ -137,7 +137,7 @@ for (const pipes of [false, true]) {
     itWaits(
       'a reader that has asked and does not read holds the program back; one that leaves lets it go',
       async () => {
-        const port = start('head -c 3000000 /dev/zero >&3; echo done', { stdio: { 3: 'out' }, highWaterMark: 1000 });
+        const port = start(`head -c ${MUCH} /dev/zero >&3; echo done`, { stdio: { 3: 'out' }, highWaterMark: 1000 });
         const { 3: slow } = port.fds;
         let isDone = false;
         const output = text(port).finally(() => (isDone = true));
@@ -152,14 +152,15 @@ for (const pipes of [false, true]) {
     );
 
     itWaits('a reader that pauses and goes on gets every byte', async () => {
-      const port = start('seq 1 200000 >&3', { stdio: { 3: 'out' }, highWaterMark: 1000 });
+      const last = stressed(200_000, 60_000);
+      const port = start(`seq 1 ${last} >&3`, { stdio: { 3: 'out' }, highWaterMark: 1000 });
       const chunks: Buffer[] = [];
       for await (const chunk of port.fds[3] as AsyncIterable<Buffer>) {
         chunks.push(chunk);
         await turn();
       }
       const numbers = Buffer.concat(chunks).toString('latin1').trimEnd().split('\n');
-      expect(numbers).to.deep.equal(Array.from({ length: 200_000 }, (_, index) => String(index + 1)));
+      expect(numbers).to.deep.equal(Array.from({ length: last }, (_, index) => String(index + 1)));
       port.resume();
       await closed(port);
     });
@@ -304,6 +305,23 @@ for (const pipes of [false, true]) {
     });
   });
 }
+
+describeOver(false);
+inSmallOnly(
+  [
+    'a program reads what is written',
+    'each carries much of its own',
+    'one that goes both ways',
+    'more of them than there are pipes',
+    'what lies between them',
+    'a program that writes where nobody reads',
+    'what a program has left behind',
+    'with a program that dies',
+    'a source that fails',
+    'where nothing could be started',
+  ],
+  () => describeOver(true),
+);
 
 describe('PortDuplex: descriptors 3 and up of real programs', () => {
   it('git tells on 3 what it does, apart from what it was asked', async function () {

@@ -102,7 +102,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
         const sent = allowed(all);
         expect(parseToTexts(make(), randomly(bytesOf(make(), sent), parts))).to.deep.equal({ got: textsOf(sent) });
       });
-      fc.assert(property, { numRuns: stressed(5000, 30), ...seed });
+      fc.assert(property, { numRuns: stressed(5000, 20), ...seed });
     });
 
     it('byte by byte too, and any cut of bytes that end too early or are too long gives the same error', () => {
@@ -113,7 +113,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
         expect(parseToTexts(make(9), cutEvery(bytes, 1))).to.deep.equal(once);
         expect(parseToTexts(make(9), randomly(bytes, parts))).to.deep.equal(once);
       });
-      fc.assert(property, { numRuns: stressed(5000, 30), ...seed });
+      fc.assert(property, { numRuns: stressed(5000, 20), ...seed });
     });
 
     it('through the streams, with any marks, messages are what they were', async () => {
@@ -127,7 +127,7 @@ for (const [name, { make, not }] of Object.entries(FRAMINGS)) {
         );
         expect(textsOf((await decoder.toArray()) as Buffer[])).to.deep.equal(textsOf(sent));
       });
-      await fc.assert(property, { numRuns: stressed(500, 10), ...seed });
+      await fc.assert(property, { numRuns: stressed(500, 8), ...seed });
     });
 
     it('messages around 16 KiB, 64 KiB and 1 MiB pass whole, in chunks of which none is empty', () => {

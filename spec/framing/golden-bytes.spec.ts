@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import type { FrameFormat } from '../../lib/framing/format';
 import { encodeFrame } from '../../lib/framing/length-prefix';
 import { parse } from '../support/frames';
-import { requirePrograms } from '../support/stress';
+import { requirePrograms, stressed } from '../support/stress';
 
 interface Golden {
   readonly name: string;
@@ -75,19 +75,20 @@ describe('golden bytes', () => {
     expect(encodeFrame('12345', { prefix: 4, endian })).to.deep.equal(Buffer.concat([length, Buffer.from('12345')]));
   });
 
-  it('what a real erl writes for {packet,1}, {packet,2} and {packet,4}, and what it reads', async function () {
-    requirePrograms(this, 'erl');
-    const packets = [1, 2, 4] as const;
-    const sizesOf = (packet: number): number[] => [
-      ...[0, 1, 5, 127, 128, 255],
-      ...(packet > 1 ? [256, 65535] : []),
-      ...(packet > 2 ? [65536] : []),
-    ];
-    const directory = await mkdtemp(join(tmpdir(), 'rexport-erl-'));
-    const file = (packet: number): string => join(directory, `frames-${packet}`);
-    // `tee` gives the bytes back and then keeps them, so that Erlang reads the frames it writes; when the message after
-    // the last has come back, all before it are kept.
-    const talk = (packet: number): string => `
+  // in small erlang.spec.ts has one
+  for (const packets of stressed([[1, 2, 4] as const], [])) {
+    it(`what a real erl writes for {packet, ${packets.join()}}, and what it reads`, async function () {
+      requirePrograms(this, 'erl');
+      const sizesOf = (packet: number): number[] => [
+        ...[0, 1, 5, 127, 128, 255],
+        ...(packet > 1 ? [256, 65535] : []),
+        ...(packet > 2 ? [65536] : []),
+      ];
+      const directory = await mkdtemp(join(tmpdir(), 'rexport-erl-'));
+      const file = (packet: number): string => join(directory, `frames-${packet}`);
+      // `tee` gives the bytes back and then keeps them, so that Erlang reads the frames it writes; when the message after
+      // the last has come back, all before it are kept.
+      const talk = (packet: number): string => `
       Port${packet} = open_port({spawn, "tee ${file(packet)}"}, [{packet, ${packet}}, binary]),
       lists:foreach(fun(N) ->
         Message = binary:copy(<<N:8>>, N),
@@ -95,16 +96,17 @@ describe('golden bytes', () => {
         receive {Port${packet}, {data, Message}} -> ok end
       end, [${[...sizesOf(packet), 1].join(',')}]),
       port_close(Port${packet}),`;
-    const program = `${packets.map(talk).join('')} halt(0).`;
-    const erl = spawn('erl', ['-noshell', '-eval', program], { stdio: ['ignore', 'inherit', 'inherit'] });
-    expect(await once(erl, 'close')).to.deep.equal([0, null]);
-    for (const packet of packets) {
-      const messages = sizesOf(packet).map((size) => Buffer.alloc(size, size % 256));
-      const expected = Buffer.concat(messages.map((message) => encodeFrame(message, { packet })));
-      const frames = (await readFile(file(packet))).subarray(0, expected.length);
-      expect(frames.equals(expected), `{packet,${packet}}`).to.equal(true);
-      expect(parse([frames], { packet })).to.deep.equal(messages);
-    }
-    await rm(directory, { recursive: true });
-  });
+      const program = `${packets.map(talk).join('')} halt(0).`;
+      const erl = spawn('erl', ['-noshell', '-eval', program], { stdio: ['ignore', 'inherit', 'inherit'] });
+      expect(await once(erl, 'close')).to.deep.equal([0, null]);
+      for (const packet of packets) {
+        const messages = sizesOf(packet).map((size) => Buffer.alloc(size, size % 256));
+        const expected = Buffer.concat(messages.map((message) => encodeFrame(message, { packet })));
+        const frames = (await readFile(file(packet))).subarray(0, expected.length);
+        expect(frames.equals(expected), `{packet,${packet}}`).to.equal(true);
+        expect(parse([frames], { packet })).to.deep.equal(messages);
+      }
+      await rm(directory, { recursive: true });
+    });
+  }
 });

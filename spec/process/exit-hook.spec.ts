@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { expect } from 'chai';
 import { exitHook } from '../../lib/process/exit-hook';
 import { closed, spawnChild } from '../support/children';
+import { stressed } from '../support/stress';
 
 const events = ['exit', 'SIGINT', 'SIGTERM', 'SIGHUP'];
 
@@ -26,7 +27,7 @@ function secondCopy<T>(id: string): T {
 describe('the exit hook', () => {
   it('listens once to each event however many children live, and not at all when none does', async () => {
     const more = counter();
-    const children = Array.from({ length: 20 }, () => spawnChild('cat'));
+    const children = Array.from({ length: stressed(20, 12) }, () => spawnChild('cat'));
     expect(more()).to.deep.equal([1, 1, 1, 1]);
     const last = children.pop()!;
     for (const child of children) child.stdin!.end();

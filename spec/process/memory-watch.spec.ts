@@ -17,13 +17,13 @@ describe('the resident memory of a process', function () {
   });
 
   it('grows with what a child holds, and is unknown once it is gone', async () => {
-    const child = spawn('perl', ['-e', '$| = 1; my $held; while (<>) { $held .= "x" x 50_000_000; print "ok\n" }']);
+    const child = spawn('perl', ['-e', '$| = 1; my $held; while (<>) { $held .= "x" x 20_000_000; print "ok\n" }']);
     child.stdin.write('\n');
     await once(child.stdout, 'data');
     const first = residentBytes(child.pid!)!;
     child.stdin.write('\n');
     await once(child.stdout, 'data');
-    expect(residentBytes(child.pid!)! - first).to.be.above(40 * MIB);
+    expect(residentBytes(child.pid!)! - first).to.be.above(16 * MIB);
     child.stdin.end();
     await once(child, 'close');
     expect(residentBytes(child.pid!)).to.equal(undefined);

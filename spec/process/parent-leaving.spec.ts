@@ -48,11 +48,21 @@ describe('a parent that leaves ends all its children within a second', () => {
     ['by SIGTERM beside execa that came first', ['execa first', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
     ['by SIGTERM beside execa that came last', ['execa last', 'SIGTERM'], { code: null, signal: 'SIGTERM' }],
   ];
+  /** In small one parent has both. */
+  const deafAndDescendants: Leaving[] = [
+    ['though they ignore SIGTERM', ['wait with deaf children', 'SIGTERM'], dies('SIGTERM')],
+    ['and their descendants, with killTree', ['wait with grandchildren', 'SIGINT'], dies('SIGINT')],
+  ];
   const leavings: Leaving[] = [
     ['by its own end, its ports unref’ed', ['end with unref'], { code: 0, ...noWord }],
     ['by an uncaught exception', ['throw'], { code: 1 }],
-    ['though they ignore SIGTERM', ['wait with deaf children', 'SIGHUP'], dies('SIGHUP')],
-    ['and their descendants, with killTree', ['wait with grandchildren', 'SIGINT'], dies('SIGINT')],
+    ...stressed(deafAndDescendants, [
+      [
+        'though they ignore SIGTERM, and their descendants, with killTree',
+        ['wait with deaf children and grandchildren', 'SIGHUP'],
+        dies('SIGHUP'),
+      ] as Leaving,
+    ]),
     [
       'by SIGTERM beside both generations of signal-exit',
       ['execa and an old signal-exit', 'SIGTERM'],

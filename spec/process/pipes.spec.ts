@@ -8,6 +8,7 @@ import { PipeSource, closePipes, type ChildEnd, type Pipe } from '../../lib/proc
 import { linkedModule } from '../support/linked-module';
 import { childrenFromNow, survivors, until } from '../support/processes';
 import { askProgram } from '../support/programs';
+import { stressed } from '../support/stress';
 
 const O_CLOEXEC = 0o2000000;
 const O_NONBLOCK = 0o4000;
@@ -220,7 +221,7 @@ describe('PipeSource', function () {
       const { results, kept, after } = await askProgram<{ results: string[]; kept: number; after: string }>(
         'piped',
         ['few'],
-        { prelude: 'ulimit -n 200' },
+        { prelude: `ulimit -n ${stressed(200, 80)}` },
       );
       expect(results.slice(0, 4)).to.satisfy((few: string[]) => few.every((result) => result.includes('EMFILE')));
       for (const result of results) expect(result).to.match(/EMFILE|^3 pipes$/);

@@ -8,6 +8,7 @@ import { Child } from '../../lib/process/child';
 import type { ChildSpec } from '../../lib/process/child-spec';
 import { explainSpawnFailure } from '../../lib/process/spawn-failure';
 import { childSpec } from '../support/children';
+import { stressed } from '../support/stress';
 
 /** The error of a spawn that the system refuses. */
 function failureOf(command: string, args: readonly string[] = [], others?: Partial<ChildSpec>): Promise<SpawnError> {
@@ -180,10 +181,11 @@ describe('what is to blame for a failed spawn', () => {
   });
 
   it('is an environment that is too large', async () => {
-    const env = { A: '1', B: 'ä'.repeat(12_000_000), C: undefined };
+    const length = stressed(12_000_000, 100_000);
+    const env = { A: '1', B: 'ä'.repeat(length), C: undefined };
     expect(await messageOf('/bin/true', [], { env })).to.equal(
-      'could not spawn /bin/true: no arguments and an environment of 24000007 bytes (the longest variable has ' +
-        '24000002) are more than the system takes (E2BIG)',
+      `could not spawn /bin/true: no arguments and an environment of ${2 * length + 7} bytes (the longest variable has ` +
+        `${2 * length + 2}) are more than the system takes (E2BIG)`,
     );
   });
 

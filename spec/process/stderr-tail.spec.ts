@@ -5,6 +5,7 @@ import { buffer, text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { StderrTail } from '../../lib/process/stderr-tail';
+import { stressed } from '../support/stress';
 
 /** A tail that has seen the chunks, as they come out of a pipe. */
 async function tailOf(limitBytes: number, chunks: readonly (string | Uint8Array)[]): Promise<StderrTail> {
@@ -75,7 +76,7 @@ describe('StderrTail: the last bytes', () => {
         const tail = await tailOf(limitBytes, parts);
         expect(tail.text()).to.equal(lastLines(Buffer.concat(parts), limitBytes));
       }),
-      { numRuns: 500 },
+      { numRuns: stressed(500, 80) },
     );
   });
 

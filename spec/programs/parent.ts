@@ -11,6 +11,8 @@ type Command = [command: string, args?: readonly string[], options?: PortDuplexO
 
 /** Ends only by a signal, and says that it is there. */
 const sleeper: Command = ['sh', ['-c', 'echo; exec sleep 60']];
+const deaf: Command = ['sh', ['-c', 'trap "" TERM; echo; exec sleep 60']];
+const withChild: Command = ['sh', ['-c', 'sleep 60 & echo $!; wait'], { killTree: true }];
 const [way = '', count = ''] = process.argv.slice(2);
 
 function start([command, args, options]: Command, Port = PortDuplex): PortDuplex {
@@ -83,10 +85,14 @@ const ways: Record<string, () => Promise<{ pids: number[]; leave?: () => unknown
     return startAll(sleeper);
   },
   async 'wait with deaf children'() {
-    return startAll(['sh', ['-c', 'trap "" TERM; echo; exec sleep 60']]);
+    return startAll(deaf);
   },
   async 'wait with grandchildren'() {
-    return startAll(['sh', ['-c', 'sleep 60 & echo $!; wait'], { killTree: true }], 5);
+    return startAll(withChild, 5);
+  },
+  async 'wait with deaf children and grandchildren'() {
+    const all = await Promise.all([startAll(deaf), startAll(withChild)]);
+    return { pids: all.flatMap(({ pids }) => pids) };
   },
   async 'wait with readers'() {
     return startAll(['sh', ['-c', 'echo; exec cat']]);

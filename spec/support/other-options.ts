@@ -1,7 +1,7 @@
 /** Spec files once more, with a PortDuplex that has other options unless it says otherwise. */
 import path from 'node:path';
 import * as rexport from '../../lib';
-import { SIDE_BY_SIDE } from './side-by-side';
+import { inSmallOnly } from './in-small-only';
 import { stressed } from './stress';
 
 /** An option that is to change nothing, and the variable by which the programs that specs run learn of it. */
@@ -45,8 +45,7 @@ export function describeWith(option: keyof typeof variables, files: Chosen): voi
   isOnceMore = true;
   try {
     for (const [file, titles] of Object.entries(files)) {
-      const describe = (): void => describeFile(path.join(__dirname, '..', file));
-      stressed(describe, () => withOnly(titles, describe))();
+      inSmallOnly(titles, () => describeFile(path.join(__dirname, '..', file)));
     }
   } finally {
     isOnceMore = false;
@@ -62,22 +61,4 @@ function describeFile(file: string): void {
   require(module);
   if (loadedByMocha) require.cache[module] = loadedByMocha;
   else delete require.cache[module];
-}
-
-function withOnly(titles: readonly string[], describe: () => void): void {
-  if (titles.length === 0) return;
-  const { it: original } = globalThis;
-  const left = new Set(titles);
-  globalThis.it = Object.assign((title: string, run?: Mocha.AsyncFunc) => {
-    const beginning = [SIDE_BY_SIDE, ...titles].find((beginning) => title.startsWith(beginning));
-    if (beginning === undefined) return;
-    left.delete(beginning);
-    return original(title, run);
-  }, original) as Mocha.TestFunction;
-  try {
-    describe();
-  } finally {
-    globalThis.it = original;
-  }
-  if (left.size > 0) throw new Error(`no spec begins with ${[...left].join(', or with ')}`);
 }

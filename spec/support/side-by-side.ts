@@ -21,7 +21,7 @@ export function sideBySide(atATime = 16): (title: string, run: Run) => void {
   return (title, run) => {
     let outcome: Promise<unknown> | undefined;
     const begin: Run = async () => (outcome ??= run());
-    // mocha gives none for one that other-options.ts leaves out
+    // mocha gives none for one that in-small-only.ts leaves out
     const test: Mocha.Test | undefined = it(title, () => begin());
     if (test) begun.push(begin);
   };
