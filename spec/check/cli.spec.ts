@@ -148,7 +148,9 @@ describe('the command rexport check', () => {
   });
 
   const crlf = ['perl', '-pe', 'BEGIN { $| = 1 } s/\\n/\\r\\n/'];
-  const echoes = stressed([['cat'], crlf], [crlf]).map((line) => checks.command('check', '--framing', 'lines', '--', ...line));
+  const echoes = stressed([['cat'], crlf], [crlf]).map((line) =>
+    checks.command('check', '--framing', 'lines', '--', ...line),
+  );
   const pairedLines = checks.command(
     ...['check', '--framing', 'lines', '--request', '{"a":1}', '--expect', '1'],
     ...['--', 'perl', '-e', '$| = 1; while (<STDIN>) { print /(\\d+)/, "\\n" }'],
