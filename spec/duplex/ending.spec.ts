@@ -61,7 +61,7 @@ const causes: Record<string, (port: PortDuplex) => Promise<unknown>> = {
 describe('PortDuplex: the ending', () => {
   const itWaits = sideBySide();
 
-  const times = stressed(50, 4);
+  const times = stressed(50, 2);
   for (const [cause, end] of Object.entries(causes)) {
     itWaits(`has no child left when it emits close after ${cause}, ${times} times`, async () => {
       const run = async (): Promise<void> => {
@@ -173,7 +173,7 @@ describe('PortDuplex: the ending', () => {
     await Promise.all([called, closed(port)]);
   });
 
-  const deaf = stressed(200, 10);
+  const deaf = stressed(200, 4);
   it(`closes ${deaf} deaf children that were written to`, async () => {
     const run = async (): Promise<void> => {
       const port = new PortDuplex('sleep', ['30']);

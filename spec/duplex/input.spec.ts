@@ -10,7 +10,7 @@ import { closed, CountingSink, idleSource, rejection, sh, zeros } from '../suppo
 import { repeat, stressed } from '../support/stress';
 
 const MEGABYTE = 1_000_000;
-const TIMES = onceMore(stressed(200, 6), 3);
+const TIMES = onceMore(stressed(200, 4), 2);
 const SIZES = [0, 1, 512, 1777, 43_755, 77_777, 100_000, 2_000_000];
 
 describe('PortDuplex: the input side', () => {

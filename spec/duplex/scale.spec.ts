@@ -24,8 +24,8 @@ describe('PortDuplex: leaks over time', function () {
     if (process.platform !== 'linux') this.skip(); // what is left is counted in /proc
   });
 
-  const lifeTimes = stressed(1000, 15);
-  const aborted = stressed(100, 15);
+  const lifeTimes = stressed(1000, 12);
+  const aborted = stressed(100, 12);
   const third = Math.floor(lifeTimes / 3);
 
   const counts = {
