@@ -159,6 +159,8 @@ export const mochaHooks: RootHookObject = {
     if (!isWarm) threadsOfNode = new Set(threads().filter((task) => task !== String(process.pid)));
     isWarm = true;
     suiteOfLatest = undefined;
+    // mocha arms an asynchronous hook's own timeout after the hook has returned; the comparison is made under such a one
+    await turn();
     beforeAllTests = takeSnapshot();
   },
 
@@ -167,7 +169,7 @@ export const mochaHooks: RootHookObject = {
     test.timeout(test.timeout() * stressed(4, 1));
     specBegins(test);
     wereGoingOn = specsGoingOn();
-    // mocha arms an asynchronous hook's own timeout after the hook has returned; the comparison is made under such a one
+    // as above
     await turn();
     // between two tests of one suite no hook runs that makes anything
     beforeThisTest = latest !== undefined && test.parent === suiteOfLatest ? latest : takeSnapshot();

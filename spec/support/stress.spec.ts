@@ -14,8 +14,8 @@ describe('what the specs need from the machine', () => {
 
   before('a run as a developer has it, and one as CI has it', async () => {
     [developer, ci] = await Promise.all([
-      runFixtures('stressed', { CI: 'false', STRESS: '0' }),
-      runFixtures('stressed', { CI: 'true', STRESS: '1' }),
+      runFixtures(['stressed'], { CI: 'false', STRESS: '0' }),
+      runFixtures(['stressed'], { CI: 'true', STRESS: '1' }),
     ]);
   });
 
