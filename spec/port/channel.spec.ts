@@ -42,7 +42,7 @@ for (const pipes of [true, false]) {
     it('no print gets between the messages, of the program and of what it starts', async () => {
       await using port = new Port('perl', onChannel, { ...options, maxInFlight: 8 });
       const seen = watch(port);
-      const messages = Array.from({ length: 300 }, (_, n) => (n % 100 === 50 ? 'fork' : `message ${n}`));
+      const messages = Array.from({ length: stressed(300, 100) }, (_, n) => (n % 100 === 50 ? 'fork' : `message ${n}`));
       const replies = await Promise.all(messages.map(async (message) => String(await port.request(message))));
       expect(replies).to.deep.equal(messages);
       expect(seen).to.deep.equal(['spawn 1']);
@@ -72,7 +72,7 @@ for (const pipes of [true, false]) {
       expect(statuses).to.deep.equal([[0, null]]);
     });
 
-    const asked = stressed(4000, 600);
+    const asked = stressed(4000, 240);
     it(`a pool with members killed at random: of ${asked} requests none is lost, none gets another's answer`, async () => {
       await using pool = new PortPool('perl', onChannel, { ...options, size: 3, maxInFlight: 4, maxRestarts: 1000 });
       const live = new Map<number, number>();

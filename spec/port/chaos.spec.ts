@@ -1,6 +1,6 @@
 import { once, type EventEmitter } from 'node:events';
 import { expect } from 'chai';
-import { AbortError, ExitError, PoisonError, RexPortError, TimeoutError } from '../../lib';
+import { AbortError, ExitError, PoisonError, RexPortError, TimeoutError, type PortOptions } from '../../lib';
 import { isAlive } from '../support/processes';
 import { obeyAll, obeys, type AnyPort } from '../support/ports';
 import { randomOf } from '../support/random';
@@ -193,20 +193,25 @@ describe('Port in chaos', function () {
     }
   }
 
-  for (const [what, options] of [
+  type Kind = readonly [what: string, options: PortOptions];
+  const replaced: readonly Kind[] = [
+    ['eight in flight, a new child every 100 requests', { maxInFlight: 8, maxRequests: 100 }],
+  ];
+  const others: readonly Kind[] = [
     ['one in flight', {}],
     ['eight in flight', { maxInFlight: 8 }],
-    ['eight in flight, a new child every 100 requests', { maxInFlight: 8, maxRequests: 100 }],
-  ] as const) {
+  ];
+  for (const [what, options] of [...replaced, ...stressed(others, [])]) {
     it(`settles every request once, with its own reply or an honest error: ${what}`, async function () {
       await run(() => obeys({ ...FRAGILE, ...options }));
     });
   }
 
-  for (const [what, options] of [
-    ['one in flight in each', {}],
+  const replacedEach: readonly Kind[] = [
     ['three in flight in each, a new child every 50 requests', { maxInFlight: 3, maxRequests: 50 }],
-  ] as const) {
+  ];
+  const oneEach: readonly Kind[] = [['one in flight in each', {}]];
+  for (const [what, options] of [...replacedEach, ...stressed(oneEach, [])]) {
     it(`does so as a pool of four too, and has four children in the end: ${what}`, async function () {
       await run(() => obeyAll({ ...FRAGILE, ...options, size: 4 }), 4);
     });

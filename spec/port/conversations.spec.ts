@@ -20,7 +20,7 @@ import { isAlive } from '../support/processes';
 import { requirePrograms, stressed } from '../support/stress';
 import { randomOf } from '../support/random';
 
-const REQUESTS = stressed(2000, 500);
+const REQUESTS = stressed(2000, 300);
 const CALLERS = 12;
 /** What takes longer was forgotten. */
 const FORGOTTEN_MS = 30_000;
@@ -394,11 +394,11 @@ describe('Port and PortPool in conversation', function () {
   type Kind = readonly [framing: string, order: 'any' | 'given', size: number];
   const some: readonly Kind[] = [
     ['lines', 'any', 3],
-    ['prefix', 'any', 1],
     ['lines', 'given', 1],
-    ['contentLength', 'given', 3],
   ];
   const others: readonly Kind[] = [
+    ['prefix', 'any', 1],
+    ['contentLength', 'given', 3],
     ['lines', 'any', 1],
     ['contentLength', 'any', 1],
     ['contentLength', 'any', 3],

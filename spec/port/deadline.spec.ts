@@ -143,7 +143,7 @@ describe('Port: the deadline names what it waited for', () => {
 });
 
 describe('Port: a late reply', () => {
-  const runs = stressed(1008, 252);
+  const runs = stressed(1008, 120);
   it(`never answers a later request, in ${runs} requests`, async () => {
     let seed = 1;
     const random = (below: number): number => {

@@ -5,7 +5,7 @@ import { ExitError } from '../../lib';
 import { obeys } from '../support/ports';
 import { stressed } from '../support/stress';
 
-const ROWS = stressed(2000, 500);
+const ROWS = stressed(2000, 200);
 const DEADLY = ROWS / 100;
 const isDeadly = (n: number): boolean => n % 100 === 42;
 

@@ -5,6 +5,7 @@ import { RequestIds } from '../../lib/port/protocol';
 import { Session, type SessionOwner } from '../../lib/port/session';
 import type { ExitStatus } from '../../lib/process/exit-status';
 import { rejection, sh } from '../support/streams';
+import { stressed } from '../support/stress';
 
 /** Takes a request of five bytes, frame and all, and then does as the script says. */
 function dying(script: string, orphanGraceMs = 150): Port {
@@ -19,7 +20,7 @@ async function deathOf(port: Port): Promise<RexPortError> {
 
 describe('Port: the end of a child that closed its output', () => {
   it('is told by its code, though a grandchild holds its stderr for longer than is waited for', async () => {
-    const ports = Array.from({ length: 20 }, () => dying('sleep 0.4 <&- >&- & exit 3'));
+    const ports = Array.from({ length: stressed(20, 4) }, () => dying('sleep 0.4 <&- >&- & exit 3'));
     for (const error of await Promise.all(ports.map(deathOf))) {
       expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
     }
@@ -27,9 +28,9 @@ describe('Port: the end of a child that closed its output', () => {
 
   it('is told by its code, though the event loop was blocked from the one to the other', async () => {
     let isOver = false;
+    const nobodyWakes = new Int32Array(new SharedArrayBuffer(4));
     const block = (): void => {
-      const endsAt = performance.now() + 100;
-      while (performance.now() < endsAt);
+      Atomics.wait(nobodyWakes, 0, 0, 100);
       if (!isOver) setImmediate(block);
     };
     setImmediate(block);
@@ -41,7 +42,7 @@ describe('Port: the end of a child that closed its output', () => {
   });
 
   it('is told by its code, though a grandchild holds its output for longer than is waited for', async () => {
-    const ports = Array.from({ length: 5 }, () => dying('sleep 1 & exit 3'));
+    const ports = Array.from({ length: stressed(5, 2) }, () => dying('sleep 1 & exit 3'));
     for (const error of await Promise.all(ports.map(deathOf))) {
       expect(error).to.be.instanceOf(ExitError).and.include({ exitCode: 3 });
     }

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { PoisonError } from '../../lib/port/port-errors';
 import { ask, obeys, watch } from '../support/ports';
 import { rejection } from '../support/streams';
+import { stressed } from '../support/stress';
 
 const again = { idempotent: true };
 
@@ -19,7 +20,7 @@ describe('Port: a poisonous request', () => {
   });
 
   it('is found among its neighbours, wherever it stands: they are answered', async () => {
-    for (let place = 0; place < 4; place += 1) {
+    for (const place of stressed([0, 1, 2, 3], [0, 2])) {
       await using port = obeys({ maxInFlight: 4 });
       await ask(port, 'echo warm');
       const messages = Array.from({ length: 8 }, (_, i) => (i === place ? 'kill KILL' : `echo ${i}`));
@@ -39,7 +40,7 @@ describe('Port: a poisonous request', () => {
       backoff: { minMs: 20, maxMs: 40 },
       minUptimeMs: 60_000,
     });
-    const messages = Array.from({ length: 24 }, (_, i) => (i % 4 === 1 ? 'exit 1' : `echo ${i}`));
+    const messages = Array.from({ length: stressed(24, 12) }, (_, i) => (i % 4 === 1 ? 'exit 1' : `echo ${i}`));
     const outcomes = await Promise.allSettled(messages.map((message) => port.request(message, again)));
     for (const [i, outcome] of outcomes.entries()) {
       if (i % 4 === 1) expect((outcome as PromiseRejectedResult).reason).to.be.instanceOf(PoisonError);
@@ -51,7 +52,7 @@ describe('Port: a poisonous request', () => {
   it('does not break a port that sees nothing else, once the program has answered', async () => {
     await using port = obeys({ maxRestarts: 1, backoff: { minMs: 1, maxMs: 2 }, minUptimeMs: 60_000 });
     await ask(port, 'echo warm');
-    for (let round = 0; round < 6; round += 1) {
+    for (let round = 0; round < stressed(6, 3); round += 1) {
       expect(await rejection(port.request('exit 1', again))).to.be.instanceOf(PoisonError);
     }
     expect(await ask(port, 'echo on')).to.equal('on');
@@ -60,7 +61,7 @@ describe('Port: a poisonous request', () => {
   it('is not what is rejected with a child that we ended', async () => {
     await using port = obeys({ maxInFlight: 2 });
     await ask(port, 'echo warm');
-    for (let round = 0; round < 3; round += 1) {
+    for (let round = 0; round < stressed(3, 2); round += 1) {
       const late = rejection(port.request('never', { timeoutMs: 40 }));
       const innocent = ask(port, 'echo a', again);
       expect((await late).code).to.equal('ERR_REXPORT_TIMEOUT');

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import { ExitError, type PortPool } from '../../lib';
 import { obeyAll } from '../support/ports';
 import { closed } from '../support/streams';
+import { stressed } from '../support/stress';
 
 /** What comes out, as text. */
 async function through(pool: PortPool, rows: readonly string[], options = {}): Promise<string[]> {
@@ -27,14 +28,16 @@ function rows(count: number, row: (n: number) => string): string[] {
   return Array.from({ length: count }, (_, n) => row(n));
 }
 
+const ROWS = stressed(400, 150);
+
 describe('PortPool as a stage of a pipeline', () => {
   it('keeps the order, though one row in twenty takes 20 times as long', async () => {
     await using pool = obeyAll({ size: 4 });
     const replies = await through(
       pool,
-      rows(400, (n) => `slowly ${n % 20 === 7 ? 20 : 1} ${n}`),
+      rows(ROWS, (n) => `slowly ${n % 20 === 7 ? 20 : 1} ${n}`),
     );
-    expect(replies).to.deep.equal(rows(400, String));
+    expect(replies).to.deep.equal(rows(ROWS, String));
     for (const { requests } of pool.statistics().lanes) expect(requests).to.be.above(0);
   });
 
@@ -73,13 +76,13 @@ describe('PortPool as a stage of a pipeline', () => {
       const letters: [string, Error][] = [];
       const replies = await through(
         pool,
-        rows(400, (n) => (isDeadly(n) ? `exit ${n % 250}` : `echo row ${n}`)),
+        rows(ROWS, (n) => (isDeadly(n) ? `exit ${n % 250}` : `echo row ${n}`)),
         {
           idempotent: 'maxInFlight' in options,
           onError: (error: Error, message: string) => void letters.push([message, error]),
         },
       );
-      const numbers = Array.from({ length: 400 }, (_, n) => n);
+      const numbers = Array.from({ length: ROWS }, (_, n) => n);
       expect(replies).to.deep.equal(numbers.filter((n) => !isDeadly(n)).map((n) => `row ${n}`));
       expect(letters.map(([message]) => message)).to.have.members(
         numbers.filter(isDeadly).map((n) => `exit ${n % 250}`),
@@ -94,11 +97,11 @@ describe('PortPool as a stage of a pipeline', () => {
     });
   }
 
-  for (const [ordered, maxInFlight] of [
-    [true, 1],
+  const some: readonly (readonly [ordered: boolean, maxInFlight: number])[] = [
     [false, 1],
     [true, 3],
-  ] as const) {
+  ];
+  for (const [ordered, maxInFlight] of [...some, ...stressed([[true, 1] as const], [])]) {
     it(`is bounded between a fast source and a sink that stands still: ordered ${ordered}, ${maxInFlight} in flight`, async () => {
       await using pool = obeyAll({ size: 4, maxInFlight });
       const concurrency = 4 * maxInFlight;

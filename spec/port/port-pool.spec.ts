@@ -218,7 +218,7 @@ describe('PortPool: a lane that breaks', () => {
 });
 
 describe('PortPool: planned replacement', () => {
-  const asked = stressed(10_000, 600);
+  const asked = stressed(10_000, 300);
   it(`of ${asked} requests none fails, with new children every 50, and never all are new at once`, async () => {
     // by its age alone no child is known to be well here: it must have answered
     await using pool = obeyAll({ size: 4, maxRequests: 50, minUptimeMs: 600_000, maxRestarts: 0 });
@@ -384,12 +384,12 @@ describe('PortPool: idle children', () => {
 
   it('leave all of them with minSize 0, and no request fails for that', async () => {
     await using pool = obeyAll({ size: 2, idleTimeoutMs: 10 });
-    for (let round = 0; round < 5; round += 1) {
+    for (let round = 0; round < stressed(5, 2); round += 1) {
       expect(await ask(pool, 'echo x')).to.equal('x');
       while (pool.state !== 'idle') await turn();
     }
     // and just as they leave
-    for (let n = 0; n < 40; n += 1) {
+    for (let n = 0; n < stressed(40, 14); n += 1) {
       expect(await ask(pool, `echo ${n}`)).to.equal(String(n));
       await new Promise((resolve) => setTimeout(resolve, n % 14));
     }

@@ -30,7 +30,7 @@ describe('git cat-file --batch, in a framing of one’s own', () => {
       spawnSync('git', ['-C', repository, 'cat-file', ...rest], { input, maxBuffer: 1 << 29 }).stdout;
     const all = git('', '--batch-all-objects', '--batch-check=%(objectname)').toString().split('\n').filter(Boolean);
     if (all.length === 0) this.skip(); // the package without its history
-    names = all.slice(0, stressed(Infinity, 1000));
+    names = all.slice(0, stressed(Infinity, 200));
     plain = git(`${names.join('\n')}\n`, '--batch');
   });
 
@@ -48,7 +48,7 @@ describe('git cat-file --batch, in a framing of one’s own', () => {
 
   it('does so through a PortPool whose members are killed', async () => {
     await using pool = new PortPool('git', args, { ...manyLives, framing: catFile, maxInFlight: 4 });
-    const { replies, kills } = await askUnderKills(pool, names, Math.ceil(names.length / 10));
+    const { replies, kills } = await askUnderKills(pool, names, Math.ceil(names.length / stressed(10, 4)));
     expectPlain(replies);
     expect(kills).to.be.above(0);
   });
@@ -193,9 +193,9 @@ describe('a multiplex worker as Bazel keeps them, spoken to in protobuf by hand'
 
   it('loses and crosses nothing in a pool whose members are killed', async () => {
     await using pool = new PortPool<Work, string>('python3', args, { ...manyLives, ...options });
-    const words = Array.from({ length: stressed(1000, 300) }, (_, n) => `word${n}`);
+    const words = Array.from({ length: stressed(1000, 120) }, (_, n) => `word${n}`);
     const works = words.map((word, n) => [String(n % 7), word]);
-    const { replies, kills } = await askUnderKills(pool, works, 100);
+    const { replies, kills } = await askUnderKills(pool, works, stressed(100, 40));
     expect(replies).to.deep.equal(words.map(backwards));
     expect(kills).to.be.above(0);
   });

@@ -10,6 +10,7 @@ import { RequestTransform, type Requester, type TransformOptions } from '../../l
 import type { RequestOptions } from '../../lib/port/request';
 import { obeys } from '../support/ports';
 import { closed, rejection } from '../support/streams';
+import { stressed } from '../support/stress';
 
 // Node's declarations of version 20 lack it
 const { compose } = stream as unknown as { readonly compose: (...streams: unknown[]) => Duplex };
@@ -216,12 +217,13 @@ describe('transform()', () => {
     });
 
     it('fits a window of any size', async () => {
+      const count = stressed(150_000, 20_000);
       const desk = new Desk();
       const transform = stage(desk, { concurrency: 200_000 });
-      const output = collect(rows(150_000), transform);
-      while (desk.asked.length < 150_000) await turn();
+      const output = collect(rows(count), transform);
+      while (desk.asked.length < count) await turn();
       for (const asked of [...desk.open].reverse()) asked.reply();
-      expect(await output).to.have.length(150_000);
+      expect(await output).to.have.length(count);
     });
 
     it('comes out complete at a slow sink behind a fast source', async () => {

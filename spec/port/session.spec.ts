@@ -55,13 +55,14 @@ describe('Port: a child that dies', () => {
 
   it('between requests is replaced, and nobody notices', async () => {
     await using port = obeys();
-    for (let round = 0; round < 5; round += 1) {
+    const rounds = stressed(5, 2);
+    for (let round = 0; round < rounds; round += 1) {
       const pid = Number(await ask(port, 'pid'));
       process.kill(pid, 'SIGKILL');
       await once(port, 'exit');
       expect(await ask(port, `echo ${round}`)).to.equal(String(round));
     }
-    expect(port.restarts).to.equal(5);
+    expect(port.restarts).to.equal(rounds);
   });
 
   it('rejects all that were written, in that moment: the first as guilty, those behind it as perhaps innocent', async () => {
@@ -164,14 +165,15 @@ describe('Port: a child that answers what nobody asked', () => {
   it('twice in one chunk: told as unexpected, replaced, and the next request is right', async () => {
     await using port = obeys();
     const seen = watch(port);
-    for (let round = 0; round < 20; round += 1) {
+    const rounds = stressed(20, 5);
+    for (let round = 0; round < rounds; round += 1) {
       const [first, next] = [ask(port, TWICE), ask(port, `echo ${round}`)];
       expect(await first).to.equal('A');
       expect(await next).to.equal(String(round));
     }
-    expect(seen.filter((line) => line.startsWith('unexpected'))).to.have.length(20);
+    expect(seen.filter((line) => line.startsWith('unexpected'))).to.have.length(rounds);
     expect(seen[1]).to.equal('unexpected 1: B');
-    expect(port.restarts).to.equal(20);
+    expect(port.restarts).to.equal(rounds);
   });
 
   it('twice in one chunk, to a decode that asks again at the first: the second is not taken for that reply', async () => {
@@ -193,7 +195,7 @@ describe('Port: a child that answers what nobody asked', () => {
 
   it('in turn with its replies is restarted without end: it does answer', async () => {
     await using port = obeys({ maxRestarts: 1 });
-    for (let round = 0; round < 5; round += 1) expect(await ask(port, TWICE)).to.equal('A');
+    for (let round = 0; round < stressed(5, 3); round += 1) expect(await ask(port, TWICE)).to.equal('A');
     expect(port.state).to.not.equal('broken');
   });
 

@@ -123,8 +123,8 @@ describe('statistics()', () => {
     expect(port.statistics()).to.include({ bytesWritten: 30 * 9, bytesRead: 30 * 9 });
   });
 
-  const requested = stressed(20_000, 5000);
-  for (const maxInFlight of [1, 64, 1000]) {
+  const requested = stressed(20_000, 2000);
+  for (const maxInFlight of stressed([1, 64, 1000], [1, 64])) {
     it(`samples the times of very many requests, and counts all of them: ${maxInFlight} in flight`, async () => {
       await using port = new Port('cat', { maxInFlight });
       await port.request('warm');
