@@ -9,6 +9,7 @@ import { Port, PortPool, type Message, type PortOptions } from '../../../lib';
 import { pattern } from '../../support/frames';
 import { program } from '../../support/ports';
 import { sh } from '../../support/streams';
+import { stressed } from '../../support/stress';
 
 const OWNED_BYTES = 16 * 1024;
 const SIZES = [1, 100, 4096, OWNED_BYTES - 1, OWNED_BYTES];
@@ -27,7 +28,7 @@ async function askAndOverwrite(
 }
 
 describe('a message that its caller overwrites right after request(), up to 16 KiB', () => {
-  for (const maxInFlight of [1, 4, 64]) {
+  for (const maxInFlight of stressed([1, 4, 64], [1, 64])) {
     const make = (options: PortOptions = {}): Port => new Port('cat', { maxInFlight, ...options });
 
     it(`goes out as it was, to an idle child: ${maxInFlight} in flight`, async () => {
@@ -80,14 +81,15 @@ describe('a message that its caller overwrites right after request(), up to 16 K
 
   it('goes out as it was, though it was handed back by a planned replacement', async () => {
     await using port = new Port('perl', [program('obeys.pl')], { maxInFlight: 1, maxRequests: 3 });
-    const replies = Array.from({ length: 40 }, (_, n) => {
+    const count = stressed(40, 10);
+    const replies = Array.from({ length: count }, (_, n) => {
       const message = Buffer.from(`echo ${String(n).padStart(4, '0')}`);
       const reply = port.request(message);
       message.fill(0x7a);
       return reply;
     });
     const texts = (await Promise.all(replies)).map((reply) => Number(String(reply)));
-    expect(texts).to.deep.equal(Array.from({ length: 40 }, (_, n) => n));
+    expect(texts).to.deep.equal(Array.from({ length: count }, (_, n) => n));
   });
 
   it('goes out as it was, when it waits for a restart', async () => {
@@ -144,7 +146,10 @@ describe('a message that its caller overwrites right after request(), up to 16 K
 });
 
 describe('transform(): once a write is acknowledged, its source may use the chunk again', () => {
-  for (const concurrency of [1, 8, 100]) {
+  // more than are in flight, whatever the concurrency: some wait in the queue, some in the stage
+  const ROWS = stressed(500, 150);
+
+  for (const concurrency of stressed([1, 8, 100], [8, 100])) {
     it(`one buffer for all rows, with a concurrency of ${concurrency}: each row has its own reply`, async () => {
       await using port = new Port('cat', { maxInFlight: 4 });
       const stage = port.transform({ concurrency });
@@ -158,7 +163,7 @@ describe('transform(): once a write is acknowledged, its source may use the chun
       });
       stage.pipe(sink);
       const buffer = Buffer.alloc(64);
-      for (let n = 0; n < 500; n += 1) {
+      for (let n = 0; n < ROWS; n += 1) {
         buffer.fill(n & 0xff);
         buffer.writeUInt32BE(n);
         await new Promise<void>((resolve, reject) => {
@@ -167,25 +172,26 @@ describe('transform(): once a write is acknowledged, its source may use the chun
       }
       stage.end();
       await once(sink, 'finish');
-      expect(got).to.deep.equal(Array.from({ length: 500 }, (_, n) => n));
+      expect(got).to.deep.equal(Array.from({ length: ROWS }, (_, n) => n));
     });
   }
 
   it('the same in a pool whose children are replaced all the time, with idempotent rows', async () => {
-    await using pool = new PortPool('cat', { size: 2, maxInFlight: 2, maxRequests: 20 });
+    const count = stressed(300, 60);
+    await using pool = new PortPool('cat', { size: 2, maxInFlight: 2, maxRequests: stressed(20, 10) });
     const stage = pool.transform({ concurrency: 8, idempotent: true });
     const got: number[] = [];
     const read = (async () => {
       for await (const reply of stage) got.push(reply.readUInt32BE());
     })();
     const buffer = Buffer.alloc(16);
-    for (let n = 0; n < 300; n += 1) {
+    for (let n = 0; n < count; n += 1) {
       buffer.writeUInt32BE(n);
       await new Promise((resolve) => stage.write(buffer, resolve));
     }
     stage.end();
     await read;
-    expect(got).to.deep.equal(Array.from({ length: 300 }, (_, n) => n));
+    expect(got).to.deep.equal(Array.from({ length: count }, (_, n) => n));
   });
 });
 

@@ -11,23 +11,34 @@ import { Children, endOf, tallyOf, type AnyPort } from '../../support/port-edges
 import { ask, obeyAll, obeys } from '../../support/ports';
 import { until } from '../../support/processes';
 import { rejection, sh } from '../../support/streams';
+import { stressed } from '../../support/stress';
 
 const again = { idempotent: true };
 const QUICK = { backoff: { minMs: 1, maxMs: 2 } };
 
 describe('idempotent requests to a program that cannot run', () => {
-  const cases = [
+  type Program = readonly [what: string, run: readonly [command: string, args: readonly string[]]];
+  const dying: Program = ['a program that reads a request and dies of it', sh('head -c 5 >/dev/null; exit 1')];
+  const leaving: Program = ['a program that always exits with 0 at once', ['true', []]];
+  const cases: Program[] = [
     ['a missing script of perl', ['perl', ['nosuch.pl']]],
     ['a script with a syntax error', ['sh', ['-c', 'if']]],
-    ['a program that always exits with 0 at once', ['true', []]],
-    ['a program that reads a request and dies of it', sh('head -c 5 >/dev/null; exit 1')],
-  ] as const;
-  const ways: [string, (command: string, args: readonly string[], options: PortOptions) => AnyPort, number][] = [
-    ['Port', (command, args, options) => new Port(command, args, options), 1],
-    ['PortPool', (command, args, options) => new PortPool(command, args, { size: 2, ...options }), 2],
+    leaving,
+    dying,
   ];
-  for (const [name, make, lanes] of ways) {
-    for (const [what, [command, args]] of cases) {
+  type Make = (command: string, args: readonly string[], options: PortOptions) => AnyPort;
+  // the first two die before they have read anything, as the third one does, and are seen below
+  const ways: [string, Make, number, Program[]][] = [
+    ['Port', (command, args, options) => new Port(command, args, options), 1, stressed(cases, [leaving, dying])],
+    [
+      'PortPool',
+      (command, args, options) => new PortPool(command, args, { size: 2, ...options }),
+      2,
+      stressed(cases, [dying]),
+    ],
+  ];
+  for (const [name, make, lanes, programs] of ways) {
+    for (const [what, [command, args]] of programs) {
       it(`break the ${name} after maxRestarts: ${what}`, async () => {
         const maxRestarts = 3;
         await using port = make(command, args, { ...QUICK, maxRestarts });
@@ -60,23 +71,30 @@ describe('idempotent requests to a program that cannot run', () => {
     expect(deadLetters).to.have.length.below(10);
   });
 
-  it('break the port when the program vanishes after it has worked', async function () {
-    // two hundred children, one after another, and a helper for the pipes of each
-    this.timeout(240_000);
-    const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
-    await using port = new Port(...sh(`[ -d ${directory} ] || exit 1; exec cat`), { ...QUICK, maxRestarts: 2 });
-    const children = new Children(port);
-    await port.request('x', again);
-    rmSync(directory, { recursive: true });
-    process.kill(children.pids[0]!, 'SIGKILL');
-    const tally = await tallyOf(Array.from({ length: 300 }, () => port.request('x', again)));
-    expect(tally['BROKEN'] ?? 0).to.be.above(0);
-    expect(port.state).to.equal('broken');
-  });
+  // two hundred children, one after another, and a helper for the pipes of each: the policy's own spec knows the number too
+  for (const most of stressed([100], [])) {
+    it(`break the port when the program vanishes after it has worked, at the verdict after ${most}`, async function () {
+      this.timeout(240_000);
+      const directory = mkdtempSync(path.join(tmpdir(), 'port-'));
+      await using port = new Port(...sh(`[ -d ${directory} ] || exit 1; exec cat`), { ...QUICK, maxRestarts: 2 });
+      const children = new Children(port);
+      await port.request('x', again);
+      rmSync(directory, { recursive: true });
+      process.kill(children.pids[0]!, 'SIGKILL');
+      const tally = await tallyOf(Array.from({ length: 3 * most }, () => port.request('x', again)));
+      expect(tally['BROKEN'] ?? 0).to.be.above(0);
+      expect(port.state).to.equal('broken');
+    });
+  }
 });
 
-describe('twenty poisonous rows side by side among good ones', () => {
-  const rows = Array.from({ length: 60 }, (_, n) => (n >= 20 && n < 40 ? 'exit 1' : `echo ${n}`));
+/** More than `maxRestarts` below: with no reply between them, they would break a port whose program never worked. */
+const POISONOUS = stressed(20, 6);
+
+describe(`${POISONOUS} poisonous rows side by side among good ones`, () => {
+  const rows = Array.from({ length: 40 + POISONOUS }, (_, n) =>
+    n >= 20 && n < 20 + POISONOUS ? 'exit 1' : `echo ${n}`,
+  );
   const good = rows.filter((row) => row.startsWith('echo')).map((row) => row.slice(5));
   const makers: [string, () => AnyPort][] = [
     ['a Port', () => obeys({ ...QUICK, maxRestarts: 3 })],
@@ -84,7 +102,7 @@ describe('twenty poisonous rows side by side among good ones', () => {
     ['a PortPool', () => obeyAll({ ...QUICK, maxRestarts: 3, size: 2 })],
   ];
   for (const [name, make] of makers) {
-    it(`are twenty dead letters, and break nothing: ${name}`, async function () {
+    it(`are dead letters, and break nothing: ${name}`, async function () {
       this.timeout(60_000);
       await using port = make();
       const deadLetters: string[] = [];
@@ -94,7 +112,7 @@ describe('twenty poisonous rows side by side among good ones', () => {
       for await (const reply of Readable.from(rows).pipe(port.transform({ idempotent: true, onError }))) {
         replies.push(String(reply));
       }
-      expect(deadLetters).to.deep.equal(Array.from({ length: 20 }, () => 'ERR_REXPORT_POISON exit 1'));
+      expect(deadLetters).to.deep.equal(Array.from({ length: POISONOUS }, () => 'ERR_REXPORT_POISON exit 1'));
       expect(replies).to.deep.equal(good);
       expect(await ask(port, 'echo on')).to.equal('on');
     });
@@ -103,8 +121,9 @@ describe('twenty poisonous rows side by side among good ones', () => {
 
 describe('the error of a request whose child died: `behind`', () => {
   const IN_FLIGHT = 32;
+  const GUILTY = stressed(4, 2);
 
-  for (const place of [0, 10, 31]) {
+  for (const place of stressed([0, 10, 31], [10])) {
     it(`is 0 for the guilty, and counts up for those behind it that may be innocent: row ${place} of 32`, async () => {
       await using port = obeys({ maxInFlight: IN_FLIGHT });
       await ask(port, 'echo warm');
@@ -142,7 +161,7 @@ describe('the error of a request whose child died: `behind`', () => {
   it('is in what onError gets: only rows with 0 are dead letters, the others may be sent again', async () => {
     await using port = obeys({ maxInFlight: 8, ...QUICK, maxRestarts: 100 });
     await ask(port, 'echo warm');
-    const rows = Array.from({ length: 80 }, (_, n) => (n % 20 === 7 ? 'exit 1' : `echo ${n}`));
+    const rows = Array.from({ length: 20 * GUILTY }, (_, n) => (n % 20 === 7 ? 'exit 1' : `echo ${n}`));
     const guilty: unknown[] = [];
     const onError = async (error: Error, message: unknown): Promise<Buffer | undefined> => {
       let [current, behind] = [error, (error as ExitError).behind];
@@ -158,7 +177,7 @@ describe('the error of a request whose child died: `behind`', () => {
     };
     const replies: string[] = [];
     for await (const reply of Readable.from(rows).pipe(port.transform({ onError }))) replies.push(String(reply));
-    expect(guilty).to.deep.equal(Array.from({ length: 4 }, () => 'ERR_REXPORT_EXIT exit 1'));
+    expect(guilty).to.deep.equal(Array.from({ length: GUILTY }, () => 'ERR_REXPORT_EXIT exit 1'));
     expect(replies).to.deep.equal(rows.filter((row) => row.startsWith('echo')).map((row) => row.slice(5)));
   });
 
@@ -166,7 +185,9 @@ describe('the error of a request whose child died: `behind`', () => {
     this.timeout(60_000);
     await using port = obeys({ maxInFlight: IN_FLIGHT, ...QUICK });
     await ask(port, 'echo warm');
-    const rows = Array.from({ length: 4 * IN_FLIGHT }, (_, n) => (n % 25 === 3 ? 'kill KILL' : `echo ${n}`));
+    const rows = Array.from({ length: stressed(4, 2) * IN_FLIGHT }, (_, n) =>
+      n % 25 === 3 ? 'kill KILL' : `echo ${n}`,
+    );
     const outcomes = await Promise.allSettled(rows.map((row) => port.request(row, again)));
     for (const [n, outcome] of outcomes.entries()) {
       expect(endOf(outcome), rows[n]).to.equal(rows[n] === 'kill KILL' ? 'POISON' : 'reply');

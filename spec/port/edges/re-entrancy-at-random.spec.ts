@@ -5,15 +5,17 @@ import { program } from '../../support/ports';
 import { askProgram } from '../../support/programs';
 import { stressed } from '../../support/stress';
 
-const RUNS = stressed(1000, 60);
+const RUNS = stressed(1000, 14);
 /** A seed of a run that failed: REENTRANCY_SEED=... REENTRANCY_RUNS=1 */
 const FIRST_SEED = Number(process.env['REENTRANCY_SEED'] ?? 1 + Math.floor(Math.random() * 1e9));
 const runs = Number(process.env['REENTRANCY_RUNS'] ?? RUNS);
 
-// the last three come a few times in a hundred runs
-const EVENTS = ['spawn', 'exit', 'restart', ...stressed(['lanebroken', 'broken', 'unexpected'], [])];
-const HOOKS = ['encode', 'decode', 'onError', 'write callback', 'data', 'end', 'close of a stage', 'error of a stage'];
-const METHODS = ['request()', 'transform()', 'restart()', 'start()', 'close()', 'destroy()', 'destroy(error)'];
+// what is missing in small comes a few times in a hundred runs
+const EVENTS = ['spawn', 'exit', ...stressed(['restart', 'lanebroken', 'broken', 'unexpected'], [])];
+const HOOKS = ['encode', 'decode', 'onError', 'write callback', 'data', 'close of a stage', 'error of a stage'];
+HOOKS.push(...stressed(['end'], []));
+const METHODS = ['request()', 'transform()', 'restart()', 'start()', 'statistics()', 'state', 'abort()'];
+METHODS.push(...stressed(['close()', 'destroy()', 'destroy(error)', 'asyncDispose'], []));
 
 for (const [mode, title] of [
   ['calm', 'that calls any method'],
@@ -33,8 +35,8 @@ for (const [mode, title] of [
       if (runs < RUNS) return;
       // and it was no idle run
       expect(report.places).to.include.all.keys(...EVENTS, ...HOOKS, 'abort', 'a reply', 'a rejection');
-      expect(report.methods).to.include.all.keys(...METHODS, 'asyncDispose', 'statistics()', 'state', 'abort()');
-      expect(report.ends['reply']).to.be.above(runs);
+      expect(report.methods).to.include.all.keys(...METHODS);
+      expect(report.ends['reply']).to.be.above(stressed(runs, 0));
       if (mode === 'throwing') expect(report.thrown).to.be.above(runs);
     });
   });

@@ -20,42 +20,54 @@ describe('requests that are refused by the thousand in one tick', () => {
   const tooLong = 'x'.repeat(101);
   /** Fewer characters than the limit has bytes, and more bytes: known only when they are encoded. */
   const tooLongInBytes = 'é'.repeat(60);
-  const counts = stressed([3000, 20_000], [5000]);
+  const whats = { 'too long': tooLong, 'too long in bytes': tooLongInBytes };
+  type Case = readonly [count: number, what: keyof typeof whats, maxInFlight: number];
+  const all = [3000, 20_000].flatMap((count) =>
+    ([1, 8] as const).flatMap((maxInFlight): Case[] => [
+      [count, 'too long', maxInFlight],
+      [count, 'too long in bytes', maxInFlight],
+    ]),
+  );
+  // what is refused at once knows no child; what is refused by a child is refused one by one, or many in one batch
+  const some: Record<string, Case[]> = {
+    Port: [
+      [5000, 'too long', 8],
+      [5000, 'too long in bytes', 1],
+      [5000, 'too long in bytes', 8],
+    ],
+    PortPool: [[3000, 'too long in bytes', 1]],
+  };
 
   for (const [name, make] of makers) {
-    for (const count of counts) {
-      for (const [what, message] of [
-        ['too long', tooLong],
-        ['too long in bytes', tooLongInBytes],
-      ] as const) {
-        it(`are all rejected, and the next one is answered: ${count} ${what}, ${name}`, async () => {
-          for (const maxInFlight of [1, 8]) {
-            await using port = make({ maxMessageBytes: 100, maxInFlight });
-            await ask(port, 'echo warm');
-            const tally = tallyOf(Array.from({ length: count }, () => port.request(message)));
-            const next = ask(port, 'echo next');
-            expect(await tally).to.deep.equal({ MESSAGE_TOO_LARGE: count });
-            expect(await next).to.equal('next');
-            expect([port.pending, port.queued, port.restarts]).to.deep.equal([0, 0, 0]);
-          }
-        });
-      }
+    for (const [count, what, maxInFlight] of stressed(all, some[name]!)) {
+      it(`are all rejected, and the next one is answered: ${count} ${what}, ${maxInFlight} in flight, ${name}`, async () => {
+        await using port = make({ maxMessageBytes: 100, maxInFlight });
+        await ask(port, 'echo warm');
+        const tally = tallyOf(Array.from({ length: count }, () => port.request(whats[what])));
+        const next = ask(port, 'echo next');
+        expect(await tally).to.deep.equal({ MESSAGE_TOO_LARGE: count });
+        expect(await next).to.equal('next');
+        expect([port.pending, port.queued, port.restarts]).to.deep.equal([0, 0, 0]);
+      });
     }
   }
 
+  /** The depth of a stack that has a few frames for each. */
+  const MANY = stressed(3000, 2000);
+
   it('before there is a child, and while another is in flight', async () => {
     await using port = obeys({ maxMessageBytes: 100, maxInFlight: 4 });
-    const cold = tallyOf(Array.from({ length: 3000 }, () => port.request(tooLongInBytes)));
+    const cold = tallyOf(Array.from({ length: MANY }, () => port.request(tooLongInBytes)));
     expect(await ask(port, 'echo a')).to.equal('a');
-    expect(await cold).to.deep.equal({ MESSAGE_TOO_LARGE: 3000 });
+    expect(await cold).to.deep.equal({ MESSAGE_TOO_LARGE: MANY });
     const slow = ask(port, 'slowly 50 b');
-    const behind = tallyOf(Array.from({ length: 3000 }, () => port.request(tooLongInBytes)));
-    expect([await slow, await behind]).to.deep.equal(['b', { MESSAGE_TOO_LARGE: 3000 }]);
+    const behind = tallyOf(Array.from({ length: MANY }, () => port.request(tooLongInBytes)));
+    expect([await slow, await behind]).to.deep.equal(['b', { MESSAGE_TOO_LARGE: MANY }]);
   });
 
   it('among good ones: each good one has its own reply', async () => {
     await using port = obeys({ maxMessageBytes: 100, maxInFlight: 8 });
-    const rows = Array.from({ length: 3000 }, (_, n) =>
+    const rows = Array.from({ length: MANY }, (_, n) =>
       n % 3 === 0 ? `echo ${n}` : n % 3 === 1 ? tooLong : tooLongInBytes,
     );
     const outcomes = await Promise.allSettled(rows.map((row) => port.request(row)));
@@ -69,11 +81,11 @@ describe('requests that are refused by the thousand in one tick', () => {
     await using port = obeys({ maxMessageBytes: 100, maxInFlight: 8 });
     let failures = 0;
     const stage = port.transform({ onError: () => void (failures += 1) });
-    for (let n = 0; n < 3000; n += 1) stage.write(n % 2 === 0 ? tooLong : tooLongInBytes);
+    for (let n = 0; n < MANY; n += 1) stage.write(n % 2 === 0 ? tooLong : tooLongInBytes);
     stage.end('echo last');
     const replies: string[] = [];
     for await (const reply of stage) replies.push(String(reply));
-    expect([failures, replies]).to.deep.equal([3000, ['last']]);
+    expect([failures, replies]).to.deep.equal([MANY, ['last']]);
   });
 
   for (const [what, options, message, end] of [
@@ -87,8 +99,8 @@ describe('requests that are refused by the thousand in one tick', () => {
       await ask(port, 'echo warm');
       const slow = ask(port, 'slowly 30 a');
       const signal = message === 'aborted' ? AbortSignal.abort() : undefined;
-      const requests = Array.from({ length: 5000 }, () => port.request(message as string, { signal }));
-      expect(await tallyOf(requests)).to.deep.equal({ [end]: 5000 });
+      const requests = Array.from({ length: 2 * MANY }, () => port.request(message as string, { signal }));
+      expect(await tallyOf(requests)).to.deep.equal({ [end]: 2 * MANY });
       expect(await slow).to.equal('a');
       expect(await ask(port, 'echo next')).to.equal('next');
     });
@@ -138,7 +150,8 @@ describe('restart() in the midst of what the monitor tells', () => {
     expect(children.alive).to.deep.equal([]);
   });
 
-  for (const event of ['exit', 'restart', 'spawn', 'unexpected'] as const) {
+  // all are told at one place, when all that belongs to them is done: with a child, and without
+  for (const event of stressed(['exit', 'restart', 'spawn', 'unexpected'], ['exit', 'spawn'])) {
     it(`inside ${event}, each time: one child is there in the end, and requests are answered`, async () => {
       await using port = obeys({ ...QUICK, maxRestarts: 100 });
       const children = new Children(port);
@@ -147,12 +160,12 @@ describe('restart() in the midst of what the monitor tells', () => {
         calls += 1;
         if (calls <= 5) port.restart();
       });
-      for (let round = 0; round < 4; round += 1) {
+      for (let round = 0; round < stressed(4, 2); round += 1) {
         await Promise.allSettled([port.request('exit 1'), port.request('raw 00000001410000000142')]);
         expect(await ask(port, `echo ${round}`)).to.equal(String(round));
       }
       expect(calls).to.be.above(0);
-      port.removeAllListeners(event);
+      (port as EventEmitter).removeAllListeners(event);
       await port.close();
       expect(children.alive).to.deep.equal([]);
     });
@@ -161,7 +174,7 @@ describe('restart() in the midst of what the monitor tells', () => {
 
 describe('every public method, inside every event', () => {
   type Method = (port: AnyPort) => unknown;
-  const methods: Record<string, Method> = {
+  const methods = {
     'request()': (port) => port.request('echo inside'),
     'request() with a deadline': (port) => port.request('never', { timeoutMs: 30, runTimeoutMs: 1000 }),
     'transform()': async (port) => {
@@ -178,7 +191,11 @@ describe('every public method, inside every event', () => {
     '[Symbol.asyncDispose]()': (port) => port[Symbol.asyncDispose](),
     'statistics()': (port) => port.statistics(),
     'the getters': (port) => [port.state, port.pending, port.queued, port.restarts],
-  };
+  } satisfies Record<string, Method>;
+  const allMethods: [string, Method][] = Object.entries(methods);
+  /** Each leaves the port in a state of its own; the others do what these do, or look only. */
+  const changing = allMethods.filter(([method]) => ['request()', 'restart()', 'close()', 'destroy()'].includes(method));
+  const ofUserTurns = changing.filter(([method]) => ['request()', 'destroy()'].includes(method));
   const events: Record<Exclude<keyof PortEvents, 'message'>, (port: AnyPort) => Promise<unknown>> = {
     spawn: (port) => port.request('echo a'),
     exit: (port) => port.request('exit 1'),
@@ -188,17 +205,19 @@ describe('every public method, inside every event', () => {
     unexpected: (port) => port.request('raw 00000001410000000142'),
   };
   const all = Object.entries(events);
-  // a Port is a pool of one lane: of more than one, these two events may find another alive
+  // a Port is a pool of one lane: of more than one, the exit of one may find another alive
   const ofPools = stressed(
     all,
-    all.filter(([event]) => ['exit', 'unexpected'].includes(event)),
+    all.filter(([event]) => event === 'exit'),
   );
+  const methodsIn = (event: string, name: string): [string, Method][] =>
+    stressed(allMethods, event === 'exit' && name === 'Port' ? allMethods : changing);
   for (const [name, make] of makers) {
     for (const [event, cause] of name === 'Port' ? all : ofPools) {
       it(`${name}, ${event}: each promise settles, and no child is left`, async function () {
         this.timeout(60_000);
         await Promise.all(
-          Object.entries(methods).map(async ([method, call]) => {
+          methodsIn(event, name).map(async ([method, call]) => {
             const breaks = event.endsWith('broken');
             const port = make({
               ...QUICK,
@@ -231,11 +250,17 @@ describe('every public method, inside every event', () => {
     }
   }
 
-  for (const hook of ['encode', 'decode', 'onError', 'data', 'write callback', 'abort'] as const) {
+  const insideThePort = ['encode', 'decode', 'onError'] as const;
+  const inTurnsOfTheUser = ['data', 'write callback', 'abort'] as const;
+  const hooks = [
+    ...insideThePort.map((hook) => [hook, stressed(allMethods, changing)] as const),
+    ...inTurnsOfTheUser.map((hook) => [hook, stressed(allMethods, ofUserTurns)] as const),
+  ];
+  for (const [hook, called] of hooks) {
     it(`and inside ${hook}`, async function () {
       this.timeout(60_000);
       await Promise.all(
-        Object.entries(methods).map(async ([method, call]) => {
+        called.map(async ([method, call]) => {
           const promises: unknown[] = [];
           let isCalled = false;
           const visit = (): void => {

@@ -67,15 +67,6 @@ describe('a child that hangs, with requests behind it that have the same deadlin
     await settledWith(port, children, 1);
   });
 
-  it('of a pool of four: four children hang, and at most four are new', async () => {
-    await using pool = obeyAll({ size: 4, minSize: 4 });
-    await warmUp(pool);
-    const children = new Children(pool);
-    const tally = await tallyOf(hang(pool, 4 * REQUESTS, { timeoutMs: 100 }));
-    expect(tally).to.deep.equal({ 'TIMEOUT header': 4, 'TIMEOUT queue': 4 * REQUESTS - 4 });
-    await settledWith(pool, children, 4);
-  });
-
   it('with eight in flight: no request has an EXIT for the fault of another, and one child is new', async () => {
     await using port = obeys({ maxInFlight: 8 });
     await warmUp(port);
@@ -85,16 +76,20 @@ describe('a child that hangs, with requests behind it that have the same deadlin
     await settledWith(port, children, 1);
   });
 
-  it('of a pool of four with eight in flight: no EXIT, and at most four children are new', async () => {
-    await using pool = obeyAll({ size: 4, minSize: 4, maxInFlight: 8 });
-    await warmUp(pool);
-    const children = new Children(pool);
-    const tally = await tallyOf(hang(pool, 4 * REQUESTS, { timeoutMs: 100 }));
-    expect(tally).to.deep.equal({ 'TIMEOUT header': 32, 'TIMEOUT queue': 4 * REQUESTS - 32 });
-    await settledWith(pool, children, 4);
-  });
+  // each lane has requests in flight and others behind them in the one queue
+  for (const maxInFlight of stressed([1, 8], [8])) {
+    it(`of a pool of four, ${maxInFlight} in flight: no EXIT, and at most four children are new`, async () => {
+      await using pool = obeyAll({ size: 4, minSize: 4, maxInFlight });
+      await warmUp(pool);
+      const children = new Children(pool);
+      const tally = await tallyOf(hang(pool, 4 * REQUESTS, { timeoutMs: 100 }));
+      const hung = 4 * maxInFlight;
+      expect(tally).to.deep.equal({ 'TIMEOUT header': hung, 'TIMEOUT queue': 4 * REQUESTS - hung });
+      await settledWith(pool, children, 4);
+    });
+  }
 
-  for (const maxInFlight of [1, 8, 64]) {
+  for (const maxInFlight of stressed([1, 8, 64], [8])) {
     it(`64 idempotent ones that time out together start at most two children: ${maxInFlight} in flight`, async () => {
       await using port = obeys({ maxInFlight });
       await warmUp(port);
@@ -120,7 +115,7 @@ describe('a child that hangs, with requests behind it that have the same deadlin
 });
 
 describe('a limit of the run, `runTimeoutMs`', () => {
-  for (const apartMs of [3, 20]) {
+  for (const apartMs of stressed([3, 20], [20])) {
     it(`one hang and requests ${apartMs} ms apart behind it start one child`, async () => {
       await using port = obeys({ runTimeoutMs: 600 });
       await warmUp(port);
