@@ -70,6 +70,8 @@ const others: readonly Language[] = [
 
 const SIZES = [0, 1, 10, 13, 127, 128, 255, 256, 4095, 4097, 32767, 65535, 65536, 65537, 100_000, LARGE];
 
+const PACKETS: readonly (1 | 2 | 4)[] = [1, 2, 4];
+
 for (const { name, programs, build, run, mostBytes } of [...some, ...stressed(others, [])]) {
   describe(`Port and a child in ${name}`, () => {
     let folder: string;
@@ -87,7 +89,7 @@ for (const { name, programs, build, run, mostBytes } of [...some, ...stressed(ot
       if (folder !== undefined) rmSync(folder, { recursive: true });
     });
 
-    for (const packet of [1, 2, 4] as const) {
+    for (const packet of name === 'perl' ? PACKETS : stressed(PACKETS, [4])) {
       it(`brings back messages of every size and every byte, {packet, ${packet}}`, async function () {
         const [command, args] = run(folder, packet);
         await using port = new Port(command, args, { packet, maxInFlight: 4 });

@@ -28,13 +28,12 @@ type Options = Omit<PortOptions<JsonRpcMessage, unknown, JsonRpcMessage>, 'proto
 const mcp = (options: JsonRpcOptions = {}): Protocol<JsonRpcMessage, unknown, JsonRpcMessage> =>
   jsonRpc({ dialect: 'mcp', ...options });
 
-/** It needs no modules but those of Python, which starts in half the time where it looks for no others. */
-const RPC = ['-S', '-E', program('rpc.py')];
+const RPC = [program('rpc.pl')];
 
-/** A port whose child is spec/programs/rpc.py. */
+/** A port whose child is spec/programs/rpc.pl. */
 function rpc(options: Options = {}, { mode = '', ...words }: JsonRpcOptions & { mode?: string } = {}): Rpc {
   const args = [...RPC, mode];
-  return new Port('python3', args, { framing: lines(), maxInFlight: 50, ...options, protocol: mcp(words) });
+  return new Port('perl', args, { framing: lines(), maxInFlight: 50, ...options, protocol: mcp(words) });
 }
 
 function ask(port: Rpc | Child, method: string, params?: unknown): Promise<unknown> {
@@ -62,7 +61,7 @@ describe('Port with a protocol: ids', () => {
       ...plain,
       encode: (message, id, wantsProgress) => (ids.push(id), plain.encode(message, id, wantsProgress)),
     };
-    await using port = new Port('python3', RPC, { framing: lines(), protocol });
+    await using port = new Port('perl', RPC, { framing: lines(), protocol });
     const rounds = stressed(3, 2);
     for (let round = 0; round < rounds; round += 1) {
       await port.request({ method: 'echo' });
@@ -138,7 +137,7 @@ describe('Port with a protocol: a child that hangs', () => {
   it('is replaced after three deadlines in a row without a message', async () => {
     // without a dialect it is not told that a request was cancelled, and so says nothing at all
     const protocol = jsonRpc();
-    await using port = new Port('python3', RPC, { framing: lines(), protocol, requestTimeoutMs: 60 });
+    await using port = new Port('perl', RPC, { framing: lines(), protocol, requestTimeoutMs: 60 });
     await port.request({ method: 'echo' }, { timeoutMs: 10_000 });
     for (let round = 0; round < 3; round += 1) {
       expect(port.restarts, `round ${round}`).to.equal(0);
@@ -329,7 +328,7 @@ describe('Port with a protocol: stop', () => {
 
   it('runs when a child of a pool leaves that had nothing to do', async () => {
     const seen: unknown[] = [];
-    await using pool = new PortPool<JsonRpcMessage, unknown, JsonRpcMessage>('python3', RPC, {
+    await using pool = new PortPool<JsonRpcMessage, unknown, JsonRpcMessage>('perl', RPC, {
       framing: lines(),
       protocol: mcp(),
       size: 1,
@@ -506,7 +505,7 @@ describe('Port with a protocol: send, cancel and progress', () => {
       ...mcp(),
       cancel: (id) => cancelled.push(id),
     };
-    await using port = new Port('python3', RPC, { framing: lines(), protocol, maxInFlight: 8 });
+    await using port = new Port('perl', RPC, { framing: lines(), protocol, maxInFlight: 8 });
     await port.request({ method: 'echo' });
     const answered = new AbortController();
     const reply = port.request({ method: 'echo', params: 1 }, { signal: answered.signal });
