@@ -29,17 +29,20 @@ const programs = all.filter(({ language }) => language === 'ts');
 const commands = all.filter(({ language }) => language === 'sh');
 /** npm works on the repository, not in a project of a user's: what these name is looked up. */
 const npmCommands = commands.filter(({ code }) => /^npm /m.test(code));
-/** Those that only spec/real can run. */
-const compiled = pages.filter(({ file }) => file === 'docs/warm-services.md').flatMap(blocksOf);
 /** `npm run docs`, as CI does it, proves the same. */
 const generated = stressed(
   pages.filter(({ text }) => /<!-- (?:options|verdicts|numbers)/.test(text)),
   [],
 );
-/** Dearer than all other blocks; spec/check does in small what these do. */
-const dear = commands.filter(({ code }) => /^(?:npx rexport check|cc) /m.test(code));
-const apart = [...npmCommands, ...stressed([], dear)];
-const runnable = [...programs, ...commands.filter((block) => !apart.includes(block))];
+/** What a reader meets first: the README's, and the first one of each page. */
+const firsts = programs.filter(
+  ({ file }, n) => file === 'README.md' || programs.findIndex((other) => other.file === file) === n,
+);
+const runnable = stressed([...programs, ...commands.filter((block) => !npmCommands.includes(block))], firsts);
+/** Those that only spec/real can run, and in small all others. */
+const compiled = pages
+  .flatMap(blocksOf)
+  .filter((block) => block.language === 'ts' && !runnable.includes(block) && block.file !== 'docs/queue.md');
 
 describe('README and docs', () => {
   let project: PagesProject;
@@ -69,7 +72,7 @@ describe('README and docs', () => {
     });
   }
 
-  for (const block of compiled.filter(({ language }) => language === 'ts')) {
+  for (const block of compiled) {
     it(`${block.file}, ${block.heading}, line ${block.line}: compiles`, () => {
       expect(project.faults.get(block)).to.deep.equal([]);
     });

@@ -98,7 +98,7 @@ export class PagesProject {
     const modules = shared.map((block) => ({ module: this.#moduleOf(block), folder: this.newFolder() }));
     await Promise.all([
       repeat(firsts.length, AT_A_TIME, async (n) => void runs.set(firsts[n]!, await this.start(firsts[n]!).run)),
-      runInTurn(modules, AT_A_TIME).then((all) => all.forEach((run, n) => runs.set(shared[n]!, run))),
+      runInTurn(modules, 2).then((all) => all.forEach((run, n) => runs.set(shared[n]!, run))),
     ]);
     for (const block of own) runs.set(block, runs.get(firsts.find(({ code }) => code === block.code)!)!);
     return runs;
