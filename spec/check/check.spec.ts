@@ -101,13 +101,6 @@ describe('rexport check on programs that break the protocol', () => {
     ['one-read-one-message', 'many in one write: one-read-one-message'],
   ];
 
-  // Those that take as long as all others together: each is asked everything, or waited for.
-  const inFullOnly = ['no-exit', 'text-mode', 'drips-frames', 'fails-at-end', 'drops-at-end'];
-  const inSmall = ([way]: readonly [way: string, ...rest: unknown[]]): boolean =>
-    stressed(true, !inFullOnly.includes(way));
-  const programs = zoo.filter(inSmall);
-  const unsteady = others.filter(inSmall);
-
   const checks = new Checks();
   const results = new Map<string, () => readonly Row[]>();
   const nameOf = (way: string, format: FrameFormat): string => `${way}, ${lengthPrefixed(format).name}`;
@@ -116,8 +109,8 @@ describe('rexport check on programs that break the protocol', () => {
     const args = [program('broken.pl'), way, String(bytes)];
     results.set(nameOf(way, format), checks.check({ command: 'perl', args, timeoutMs, timing, largeMib }, format));
   };
-  for (const [way, , , format, timeoutMs] of programs) order(way, format, timeoutMs);
-  for (const [way] of unsteady) order(way);
+  for (const [way, , , format, timeoutMs] of zoo) order(way, format, timeoutMs);
+  for (const [way] of others) order(way);
   const rowsOf = (way: string, format = packet4): readonly Row[] => results.get(nameOf(way, format))!();
 
   before(function () {
@@ -126,7 +119,7 @@ describe('rexport check on programs that break the protocol', () => {
     return checks.run();
   });
 
-  for (const [way, found, came, format = packet4] of programs) {
+  for (const [way, found, came, format = packet4] of zoo) {
     it(`${nameOf(way, format)}: ${found.join(', ')}`, () => {
       const rows = rowsOf(way, format);
       expect(failures(rows)).to.deep.equal(found);
@@ -136,7 +129,7 @@ describe('rexport check on programs that break the protocol', () => {
     });
   }
 
-  for (const [way, found] of unsteady) {
+  for (const [way, found] of others) {
     it(`${way}: ${found}`, () => expect(failures(rowsOf(way))).to.include(found));
   }
 

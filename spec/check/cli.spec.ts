@@ -133,7 +133,7 @@ describe('the command rexport check', () => {
   const format = ['--prefix', '4', '--endian', 'little', '--length-includes-prefix'];
   const formatted = checks.command('check', ...format, '--', ...own);
   // an echo of the bytes has any format
-  const anyFormats = stressed(['3', 'varint'], []).map((prefix) =>
+  const anyFormats = stressed(['3', 'varint'], ['varint']).map((prefix) =>
     checks.command('check', '--json', '--prefix', prefix, '--', 'cat'),
   );
   it('speaks the formats that are not those of Erlang', () => {
