@@ -218,7 +218,7 @@ describe('PortPool: a lane that breaks', () => {
 });
 
 describe('PortPool: planned replacement', () => {
-  const asked = stressed(10_000, 300);
+  const asked = stressed(10_000, 600);
   it(`of ${asked} requests none fails, with new children every 50, and never all are new at once`, async () => {
     // by its age alone no child is known to be well here: it must have answered
     await using pool = obeyAll({ size: 4, maxRequests: 50, minUptimeMs: 600_000, maxRestarts: 0 });
