@@ -1,12 +1,12 @@
 /**
- * The blocks of all pages as modules, with what `tsc` says of them: one compilation for all specs, under node_modules/.cache,
+ * Blocks of pages as modules, with what `tsc` says of them: one compilation for a file of specs, under node_modules/.cache,
  * where `tsc` keeps what it knows already.
  */
 import { execFile } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import manifest from '../../package.json';
-import { blocksOf, pages, repository, type Block } from './pages';
+import { repository, type Block } from './pages';
 
 export interface CompiledBlock {
   /** Each at its line in the block, counted from 1. */
@@ -20,18 +20,19 @@ export const entries = Object.fromEntries(
     typeof target === 'string' ? [] : [[name, target.default.replace(/^\.\/dist\/lib\/(.*)\.js$/, '$1')]],
   ),
 );
-const folder = path.join(repository, 'node_modules', '.cache', 'blocks');
+/** Longer than any machine takes. */
+const MOST_MS = 120_000;
 
 /** The name of its module. */
 export function moduleName({ file, line }: Block): string {
   return `${path.basename(file, '.md')}-line-${line}`;
 }
 
-/** By the name of the module. */
-export async function compiledBlocks(): Promise<Record<string, CompiledBlock>> {
-  const blocks = pages.flatMap(blocksOf).filter(({ language }) => language === 'ts');
-  writeSources(new Map(blocks.map((block) => [`${moduleName(block)}.mts`, block.code])));
-  const faults = faultsIn(await compile());
+/** By the name of the module. Files of specs that run at once have other first pages, and so other folders. */
+export async function compiledBlocks(blocks: readonly Block[]): Promise<Record<string, CompiledBlock>> {
+  const folder = path.join(repository, 'node_modules', '.cache', 'blocks', path.basename(blocks[0]!.file, '.md'));
+  writeSources(folder, new Map(blocks.map((block) => [`${moduleName(block)}.mts`, block.code])));
+  const faults = faultsIn(await compile(folder));
   return Object.fromEntries(
     blocks.map((block) => {
       const name = moduleName(block);
@@ -41,7 +42,7 @@ export async function compiledBlocks(): Promise<Record<string, CompiledBlock>> {
   );
 }
 
-function writeSources(sources: ReadonlyMap<string, string>): void {
+function writeSources(folder: string, sources: ReadonlyMap<string, string>): void {
   mkdirSync(folder, { recursive: true });
   for (const file of readdirSync(folder))
     if (file.endsWith('.mts') && !sources.has(file)) rmSync(path.join(folder, file));
@@ -64,12 +65,12 @@ function writeSources(sources: ReadonlyMap<string, string>): void {
 }
 
 /** @returns what `tsc` prints, which is what is wrong with them */
-function compile(): Promise<string> {
+function compile(folder: string): Promise<string> {
   const tsc = path.join(repository, 'node_modules', '.bin', 'tsc');
   return new Promise((resolve, reject) => {
-    execFile(tsc, ['--pretty', 'false'], { cwd: folder }, (error, stdout, stderr) => {
+    execFile(tsc, ['--pretty', 'false'], { cwd: folder, timeout: MOST_MS }, (error, stdout, stderr) => {
       // a line that begins so is of the project, not of a file
-      const isOfFiles = stdout !== '' && !/^error TS/m.test(stdout);
+      const isOfFiles = error?.killed !== true && stdout !== '' && !/^error TS/m.test(stdout);
       if (error === null || isOfFiles) resolve(stdout);
       else reject(new Error(`expected the blocks to be compiled, got ${error.message}: ${stdout}${stderr}`));
     });

@@ -60,9 +60,10 @@ export class PagesProject {
 
   /** Has the modules of the blocks, and what the checker says of them. */
   static async of(blocks: readonly Block[]): Promise<PagesProject> {
-    const compiled = await compiledBlocks();
+    const modules = blocks.filter(({ language }) => language === 'ts');
+    const compiled = await compiledBlocks(modules);
     const project = new PagesProject();
-    for (const block of blocks.filter(({ language }) => language === 'ts')) {
+    for (const block of modules) {
       const { faults, module } = compiled[moduleName(block)]!;
       writeFileSync(project.#moduleOf(block), module);
       project.faults.set(
@@ -83,24 +84,19 @@ export class PagesProject {
   }
 
   /**
-   * Runs the blocks, each in a folder of its own with an `in.log`. In small, modules share a few Nodes, where each runs until
-   * nothing of it is left, as in one of its own, and a command that stands in two places is run once.
+   * Runs the blocks, each in a folder of its own with an `in.log`. In small, modules share two Nodes, where each runs until
+   * nothing of it is left, as in one of its own.
    */
   async run(blocks: readonly Block[]): Promise<Map<Block, Run>> {
     const isShared = ({ language, code }: Block): boolean => language === 'ts' && !NEEDS_OWN_NODE.test(code);
     const shared = stressed([], blocks.filter(isShared));
     const runs = new Map<Block, Run>();
     const own = blocks.filter((block) => !shared.includes(block));
-    const firsts = stressed(
-      own,
-      own.filter((block, n) => own.findIndex(({ code }) => code === block.code) === n),
-    );
     const modules = shared.map((block) => ({ module: this.#moduleOf(block), folder: this.newFolder() }));
     await Promise.all([
-      repeat(firsts.length, AT_A_TIME, async (n) => void runs.set(firsts[n]!, await this.start(firsts[n]!).run)),
+      repeat(own.length, AT_A_TIME, async (n) => void runs.set(own[n]!, await this.start(own[n]!).run)),
       runInTurn(modules, 2).then((all) => all.forEach((run, n) => runs.set(shared[n]!, run))),
     ]);
-    for (const block of own) runs.set(block, runs.get(firsts.find(({ code }) => code === block.code)!)!);
     return runs;
   }
 
